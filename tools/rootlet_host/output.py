@@ -1,0 +1,19 @@
+"""How commands speak: results on stdout, everything else on stderr, JSON when asked."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+from rich.console import Console
+
+# rich leaves colours out by itself when the stream is not a terminal or NO_COLOR is set.
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+def print_json(value: Any) -> None:
+    """`value` as indented JSON with sorted keys, on stdout, and nothing else."""
+    json.dump(value, sys.stdout, indent=2, sort_keys=True)
+    sys.stdout.write("\n")
