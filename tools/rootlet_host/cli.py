@@ -10,6 +10,7 @@ import typer
 from . import __version__
 from .errors import EXIT_INTERRUPTED, HostError
 from .output import err
+from .store.commands import app as store_app
 
 app = typer.Typer(
     name="rootlet",
@@ -18,6 +19,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+app.add_typer(store_app)
 
 
 def _show_version(value: bool) -> None:

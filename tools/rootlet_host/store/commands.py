@@ -1,0 +1,226 @@
+"""The commands `rootlet store build`, `show`, `diff` and `check`."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from ..errors import UsageError
+from ..files import write_atomic
+from ..output import err, out, print_json
+from .blocked import blocked_key
+from .builder import BuildOptions, collect, publisher_der, read_store, release
+from .manifest import known_names, manifest, manifest_path, write_manifest
+from .sources import MOZILLA
+
+app = typer.Typer(name="store", help="Build, show, compare and check trust stores.", no_args_is_help=True)
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+@app.command()
+def build(
+    sources: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[SOURCE]...",
+            help="mozilla (the default), a PEM or DER file, a folder, or NSS's certdata.txt. Several are merged.",
+            show_default=False,
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="The store to write. Default: certs/roots.rtlt if there is a folder certs, else roots.rtlt.",
+            show_default=False,
+        ),
+    ] = None,
+    ecc_only: Annotated[bool, typer.Option("--ecc-only", help="Keep only anchors with an elliptic-curve key.")] = False,
+    host_list: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Keep only the roots that the hosts in FILE (one a line) chain to. Connects to every host.",
+            show_default=False,
+        ),
+    ] = None,
+    maximum: Annotated[
+        int | None,
+        typer.Option(
+            "--max",
+            metavar="N",
+            min=1,
+            help="Keep at most N anchors: your own first, then those most hosts need, then those valid longest.",
+            show_default=False,
+        ),
+    ] = None,
+    suffix: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="DOMAIN",
+            help="Trust the CAs from files only for names in DOMAIN. May be given several times.",
+            show_default=False,
+        ),
+    ] = None,
+    exact: Annotated[
+        bool, typer.Option("--exact", help="The files hold self-signed servers: trust each as itself only.")
+    ] = False,
+    block: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY",
+            help="Never accept this key: SHA-256 of the SubjectPublicKeyInfo (hex or sha256/base64), or a file with "
+            "the certificate or public key. May be given several times.",
+            show_default=False,
+        ),
+    ] = None,
+    publisher: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="CA.pem",
+            help="Carry this publisher: boards accept its signatures once they have this store.",
+            show_default=False,
+        ),
+    ] = None,
+    sequence: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=0,
+            max=0xFFFFFFFF,
+            help="Sequence number. Default: kept if the store at FILE has the same content, else one more than that.",
+            show_default=False,
+        ),
+    ] = None,
+    issued_at: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="Time of issue, below which boards take no clock. Default: SOURCE_DATE_EPOCH, else the latest of the "
+            "certificates' notBefore and the release date of Mozilla's list.",
+            show_default=False,
+        ),
+    ] = None,
+    not_used_after: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME", help="Boards make no connection with the store after this time.", show_default=False
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Build a trust store, and a manifest FILE.json beside it. TIME is 2026-12-31, 2026-12-31T12:00:00Z or seconds
+    since 1970. The same inputs give the same bytes."""
+    target = output or _default_output()
+    if manifest_path(target) == target:
+        raise UsageError("the store's name must not end in .json", remedy="that is the manifest's")
+    contents = collect(
+        BuildOptions(
+            sources=sources or [MOZILLA],
+            ecc_only=ecc_only,
+            host_list=host_list,
+            maximum=maximum,
+            suffixes=suffix or (),
+            exact=exact,
+            blocked=tuple(blocked_key(text) for text in block or ()),
+            publisher=None if publisher is None else publisher_der(publisher),
+            issued_at=None if issued_at is None else _parse_time(issued_at),
+            not_used_after=0 if not_used_after is None else _parse_time(not_used_after),
+        )
+    )
+    result = release(contents, target, sequence)
+    content = manifest(result.data, result.store, contents.anchors)
+    write_atomic(target, result.data)
+    write_manifest(manifest_path(target), content)
+    if as_json:
+        print_json({**content, "path": str(target), "state": result.state, "notes": list(contents.notes)})
+        return
+    for note in contents.notes:
+        err.print(f"note: {note}", markup=False, soft_wrap=True)
+    _print_table(content)
+    out.print(f"{result.state}: {target} and {manifest_path(target)}", markup=False, soft_wrap=True)
+
+
+@app.command()
+def show(
+    store: Annotated[Path, typer.Argument(metavar="FILE", help="The store.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Show what a store holds. Names come from the manifest beside it and from Mozilla's list."""
+    data, decoded = read_store(store)
+    content = manifest(data, decoded)
+    known = known_names(store)
+    for entry in content["anchors"]:
+        origin = known.get((entry["index_key"], entry["spki_sha256"]), {})
+        for name in ("subject", "name"):
+            entry[name] = entry[name] or origin.get(name)
+    if as_json:
+        print_json({**content, "path": str(store)})
+    else:
+        _print_table(content)
+
+
+def _print_table(content: dict[str, Any]) -> None:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("name", "key", "expires"):
+        table.add_column(heading)
+    table.add_column("bytes", justify="right")
+    for entry in sorted(content["anchors"], key=lambda entry: str(entry["name"]).casefold()):
+        limits = [f"only {name}" for name in entry["dns_suffixes"]]
+        if entry["kind"] == "EXACT":
+            limits.append("this certificate only")
+        if entry["distrust_after"]:
+            limits.append(f"leaves issued until {entry['distrust_after'][:10]}")
+        name = entry["name"] or f"key {entry['spki_sha256'][:16]}"
+        label = f"{name} ({', '.join(limits)})" if limits else name
+        table.add_row(_plain(label), entry["key"], entry["not_after"][:10], str(entry["bytes"]))
+    out.print(table)
+    per_root = f", {content['bytes_per_anchor']} each" if content["anchors"] else ""
+    signed = "signed" if content["signed"] else "not signed"
+    out.print(
+        f"{len(content['anchors'])} anchors in {content['bytes']} bytes{per_root}; sequence {content['sequence']}, "
+        f"issued {content['issued_at']}, {signed}",
+        soft_wrap=True,
+    )
+    if content["not_used_after"]:
+        out.print(f"not used after {content['not_used_after']}")
+    if content["blocked"]:
+        out.print(f"{len(content['blocked'])} blocked keys")
+    if content["publisher"]:
+        out.print(f"carries the publisher {_plain(content['publisher']['name'])}", markup=False, soft_wrap=True)
+
+
+def _plain(text: str) -> str:
+    """Text from a certificate, without characters that a terminal would act on."""
+    return "".join(character if character.isprintable() else "?" for character in text)
+
+
+def _default_output() -> Path:
+    folder = Path("certs")
+    if Path("lib/rootlet").is_dir():  # a repository: an empty certs is not in a clone
+        folder.mkdir(exist_ok=True)
+    return folder / "roots.rtlt" if folder.is_dir() else Path("roots.rtlt")
+
+
+def _parse_time(text: str) -> int:
+    """Seconds since 1970 of a date, a time in ISO 8601 (UTC if it names no zone), or a number."""
+    if text.isdigit():
+        seconds = int(text)
+    else:
+        try:
+            moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
+        except ValueError as error:
+            raise UsageError(f"{text!r} is no time", remedy="write 2026-12-31 or 2026-12-31T12:00:00Z") from error
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=timezone.utc)
+        seconds = int(moment.timestamp())
+    if not 0 < seconds < 0xFFFFFFFF:
+        raise UsageError(f"{text} is outside 1970 to 2106, the times a store can hold")
+    return seconds
