@@ -1,0 +1,166 @@
+"""One trust anchor: a record of the store, and the certificate made from it for Mbed TLS.
+
+Mbed TLS takes trust anchors only as certificates, but it checks neither their signature nor their
+serial number. So the store keeps what matters, the key and its limits, and the certificate is
+written here when it is needed. The record's layout is in docs/store-format.md.
+"""
+
+from binascii import unhexlify
+from micropython import const
+
+_KEY_KIND = const(0x07)
+_HAS_DISTRUST_AFTER = const(0x08)
+_HAS_PATH_LENGTH = const(0x10)
+_HAS_SUFFIXES = const(0x20)
+_HAS_CONSTRAINTS = const(0x40)
+_UNKNOWN_FLAGS = const(0x80)
+
+_RSA = const(0)
+_OTHER = const(4)
+_EXACT = const(5)
+
+_NEVER = const(0xFFFFFFFF)
+
+# SubjectPublicKeyInfo up to the point's 04 (RFC 5480, 2): by kind, then the point's bytes without 04.
+_EC = {
+    1: (64, unhexlify("3059301306072a8648ce3d020106082a8648ce3d03010703420004")),
+    2: (96, unhexlify("3076301006072a8648ce3d020106052b8104002203620004")),
+    3: (132, unhexlify("30819b301006072a8648ce3d020106052b810400230381860004")),
+}
+_RSA_ALGORITHM = unhexlify("300d06092a864886f70d0101010500")  # RFC 3279, 2.3.1
+_EXPONENT_65537 = unhexlify("0203010001")
+_VERSION_3 = unhexlify("a003020102")
+_ECDSA_WITH_SHA256 = unhexlify("300a06082a8648ce3d040302")  # RFC 5758, 3.2; never checked
+_NO_SIGNATURE = unhexlify("03020000")
+_CA = unhexlify("a3133011300f0603551d130101ff040530030101ff")  # critical basicConstraints, CA:TRUE
+_CA_WITH_PATH_LENGTH = unhexlify("a316301430120603551d130101ff040830060101ff0201")  # the length follows
+
+
+class RecordError(ValueError):
+    """A record of the store breaks a rule of the format."""
+
+
+def _u32(data, at):
+    return data[at] | data[at + 1] << 8 | data[at + 2] << 16 | data[at + 3] << 24
+
+
+def _wrap(tag, *parts):
+    """DER: `tag`, the length of all parts together, the parts."""
+    n = 0
+    for part in parts:
+        n += len(part)
+    if n < 0x80:
+        head = bytes((tag, n))
+    elif n < 0x100:
+        head = bytes((tag, 0x81, n))
+    else:
+        head = bytes((tag, 0x82, n >> 8, n & 0xFF))
+    return head + b"".join(parts)
+
+
+def _time(seconds):
+    """GeneralizedTime of `seconds` since 1970 (RFC 5280, 4.1.2.5.2).
+
+    Not `time.gmtime`: its epoch and its range differ from port to port.
+    """
+    if seconds == _NEVER:
+        return b"\x18\x0f99991231235959Z"
+    days, rest = divmod(seconds, 86400)
+    # Days to a date in a calendar whose year begins on 1 March, so that the leap day comes last.
+    # 719468 days lie between 0000-03-01 and 1970-01-01; an era has 400 years and 146097 days.
+    era, day = divmod(days + 719468, 146097)
+    year = (day - day // 1460 + day // 36524 - day // 146096) // 365
+    day -= 365 * year + year // 4 - year // 100
+    month = (5 * day + 2) // 153
+    day -= (153 * month + 2) // 5
+    month = month + 3 if month < 10 else month - 9
+    year += era * 400 + (month <= 2)
+    return b"\x18\x0f%04d%02d%02d%02d%02d%02dZ" % (
+        year, month, day + 1, rest // 3600, rest // 60 % 60, rest % 60)  # fmt: skip
+
+
+class Anchor:
+    """A trust anchor and its limits.
+
+    `exact` is true for a whole certificate that is trusted as itself; `distrust_after` is seconds
+    since 1970 (0: none); `suffixes` the DNS suffixes it may sign for (None: any); `constraints` the
+    DER value of a NameConstraints extension or None.
+    """
+
+    def __init__(self, record):
+        """`record`: the bytes of one record. Raises RecordError."""
+        try:
+            self._parse(record)
+        except IndexError:
+            raise RecordError("record is cut short")
+
+    def _parse(self, record):
+        flags = record[0]
+        if flags & _UNKNOWN_FLAGS:
+            raise RecordError("record has flags of a later format")
+        self._kind = flags & _KEY_KIND
+        self._not_before = _u32(record, 1)
+        self._not_after = _u32(record, 5)
+        self.exact = self._kind == _EXACT
+        self.distrust_after = 0
+        self.suffixes = None
+        self.constraints = None
+        self._path_length = None
+        at = 9
+        if flags & _HAS_DISTRUST_AFTER:
+            self.distrust_after = _u32(record, at)
+            at += 4
+        if flags & _HAS_PATH_LENGTH:
+            self._path_length = record[at]
+            at += 1
+        if flags & _HAS_SUFFIXES:
+            self.suffixes = []
+            count = record[at]
+            at += 1
+            for _ in range(count):
+                end = at + 1 + record[at]
+                self.suffixes.append(str(record[at + 1 : end], "ascii"))
+                at = end
+        if flags & _HAS_CONSTRAINTS:
+            end = at + 2 + (record[at] | record[at + 1] << 8)
+            self.constraints = bytes(record[at + 2 : end])
+            at = end
+        self._key = record[at:]
+        n = len(self._key)
+        if not n or (self._kind in _EC and n != _EC[self._kind][0]) or self._kind > _EXACT:
+            raise RecordError("record has a key of the wrong size")
+
+    def may_sign_for(self, host):
+        """Whether the DNS suffixes let this anchor sign for `host` (lower case, no trailing dot)."""
+        if self.suffixes is None:
+            return True
+        for suffix in self.suffixes:
+            if host == suffix or host.endswith("." + suffix):
+                return True
+        return False
+
+    def certificate(self, name, serial):
+        """DER of the certificate to load: `name` (DER) is its subject, `serial` (0…127) its number.
+
+        The key is not kept: this works once.
+        """
+        key, self._key = self._key, None
+        if self._kind == _EXACT:
+            return bytes(key)
+        if self._kind == _RSA:
+            modulus = _wrap(0x02, b"\0" if key[0] & 0x80 else b"", key)
+            key = _wrap(0x30, modulus, _EXPONENT_65537)
+            key = _wrap(0x30, _RSA_ALGORITHM, _wrap(0x03, b"\0", key))
+        elif self._kind != _OTHER:
+            key = _EC[self._kind][1] + key
+        validity = _wrap(0x30, _time(self._not_before), _time(self._not_after))
+        if self._path_length is None:
+            extensions = _CA
+        else:
+            # 0x80 and above would be negative; no chain is that long, so it limits nothing.
+            extensions = _CA_WITH_PATH_LENGTH + bytes((min(self._path_length, 0x7F),))
+        # fmt: off
+        body = _wrap(0x30, _VERSION_3, bytes((0x02, 1, serial)), _ECDSA_WITH_SHA256, name, validity, name, key,
+                     extensions)
+        # fmt: on
+        return _wrap(0x30, body, _ECDSA_WITH_SHA256, _NO_SIGNATURE)

@@ -1,0 +1,78 @@
+"""CA certificates given by the application, kept in RAM as if they were a small trust store."""
+
+from .anchor import Anchor
+from .certificate import KEY_CERT_SIGN, Certificate
+from .der import DerError
+from .pem import certificates
+
+
+class CertificateStore:
+    """Looks like a TrustStore. `data`: CA certificates, PEM or DER, one or many.
+
+    A certificate that is no CA is taken only if it is self-signed: it is trusted as itself, and for nothing else.
+    Raises ConfigError naming the index of the first certificate that cannot be an anchor.
+    """
+
+    issued_at = 0
+    not_used_after = 0
+
+    def __init__(self, data):
+        self._anchors = []  # (subject, record)
+        self.count = 0
+        try:
+            for der in certificates(data):
+                self._anchors.append(_record(der))
+                self.count += 1
+        except ValueError as error:
+            from .errors import ConfigError
+
+            message = str(error)
+            if not isinstance(error, DerError) and message[:11] != "certificate":
+                message = "certificate %d %s" % (self.count, message)
+            elif isinstance(error, DerError):
+                message = "certificate %d is damaged: %s" % (self.count, message)
+            raise ConfigError("the CA certificates cannot be used: " + message, "Give whole CA certificates, PEM or DER", error)
+
+    def lookup(self, name, host=None):
+        """Anchors whose subject is `name` (DER of a Name): a list of Anchor."""
+        return [Anchor(record) for subject, record in self._anchors if subject == name]
+
+    def is_blocked(self, spki_digest):
+        return False
+
+
+def _record(der):
+    """(subject, record of the trust store's format) for one certificate. Raises ValueError."""
+    certificate = Certificate(der)
+    subject = der[certificate.subject : certificate.subject_end]
+    self_signed = subject == der[certificate.issuer : certificate.issuer_end]
+    # A version 1 certificate has no extensions to say that it is a CA (RFC 5280, 6.1.4, k): roots of old.
+    ca = certificate.ca or (certificate.version < 3 and self_signed)
+    if certificate.duplicate or certificate.unknown_critical:
+        raise ValueError("has an extension that is critical and unknown, or there twice")
+    limit = certificate.spki
+    flags = 5
+    parts = [b"", _u32(certificate.time(certificate.not_before, limit)), _u32(certificate.time(certificate.not_after, limit))]
+    if ca:
+        if certificate.key_usage >= 0 and not certificate.key_usage & KEY_CERT_SIGN:
+            raise ValueError("is a CA that must not sign certificates (key usage)")
+        flags = 4
+        if certificate.path_length >= 0:
+            flags |= 0x10
+            parts.append(bytes((min(certificate.path_length, 254),)))
+        if certificate.constraints:
+            flags |= 0x40
+            n = certificate.constraints_end - certificate.constraints
+            parts.append(bytes((n & 0xFF, n >> 8)))
+            parts.append(der[certificate.constraints : certificate.constraints_end])
+        parts.append(der[certificate.spki : certificate.spki_end])
+    elif self_signed:
+        parts.append(der)
+    else:
+        raise ValueError("is neither a CA nor self-signed")
+    parts[0] = bytes((flags,))
+    return subject, b"".join(parts)
+
+
+def _u32(value):
+    return bytes((value & 0xFF, value >> 8 & 0xFF, value >> 16 & 0xFF, value >> 24 & 0xFF))

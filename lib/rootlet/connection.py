@@ -1,0 +1,196 @@
+"""Verified connections: `connect`, and the stream it returns."""
+
+import io
+from time import ticks_add, ticks_diff, ticks_ms
+
+from micropython import const
+
+_POLL = const(3)
+_CLOSE = const(4)
+_MAX_ADDRESSES = const(4)
+
+
+class Connection(io.IOBase):
+    """A TLS stream with a socket's methods. Made by `connect` and `Context.wrap_socket`.
+
+    Reading at the end of the stream returns nothing if the server closed it properly and raises TruncationError if it
+    did not. Every failure raises a TLSError and closes the connection.
+    """
+
+    def __init__(self, handshake):
+        """Runs `handshake`. Raises a TLSError; the transport is closed then."""
+        self._handshake = handshake
+        self._observer = handshake.observer
+        self._stream = handshake.run()
+        self._blocking = True
+        self._ended = False
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def read(self, n=-1):
+        """Up to `n` bytes, fewer only at the end; without `n`, everything up to the end."""
+        if self._ended:
+            return b""
+        try:
+            data = self._stream.read(n)
+        except BaseException as error:
+            raise self._fail(error)
+        if data is not None and (n < 0 or len(data) < n):
+            self._at_end(not data)
+        return data
+
+    def readinto(self, buffer, n=None):
+        """Fills `buffer` (its first `n` bytes); returns how many bytes came, fewer only at the end."""
+        if self._ended:
+            return 0
+        try:
+            got = self._stream.readinto(buffer) if n is None else self._stream.readinto(buffer, n)
+        except BaseException as error:
+            raise self._fail(error)
+        if got is not None and got < (len(buffer) if n is None else n):
+            self._at_end(not got)
+        return got
+
+    def readline(self, limit=-1):
+        """One line with its end of line; at most `limit` bytes; without one at the end of the stream."""
+        if self._ended:
+            return b""
+        try:
+            line = self._stream.readline(limit)
+        except BaseException as error:
+            raise self._fail(error)
+        if line is not None and line[-1:] != b"\n" and len(line) != limit:
+            self._at_end(not line)
+        return line
+
+    def write(self, data, n=None):
+        """Sends `data` (its first `n` bytes); returns how many bytes went."""
+        try:
+            return self._stream.write(data) if n is None else self._stream.write(data, n)
+        except BaseException as error:
+            raise self._fail(error)
+
+    def close(self):
+        if self._stream is not None:
+            stream, self._stream = self._stream, None
+            self._ended = True
+            stream.close()  # also closes the transport
+
+    def ioctl(self, request, argument):
+        if request == _CLOSE:
+            self.close()
+            return 0
+        return -1
+
+    def setblocking(self, flag):
+        self._blocking = bool(flag)
+        self._stream.setblocking(flag)
+
+    def settimeout(self, seconds):
+        """Limits each single wait for the transport to `seconds`; None waits for ever, 0 not at all."""
+        self._blocking = seconds is None or seconds > 0
+        self._observer.settimeout(seconds)
+
+    def cipher(self):
+        """(cipher suite name, TLS version) as Mbed TLS calls them."""
+        return self._stream.cipher()
+
+    def peer_certificate(self):
+        """DER of the server's certificate; None if there was no memory to keep it."""
+        return self._handshake.peer_certificate
+
+    def _at_end(self, nothing_came):
+        """A read came back short: is it the end, and a proper one?"""
+        if self._observer.ended:
+            from .errors import TruncationError
+
+            self.close()
+            raise TruncationError("%s ended the stream without close_notify" % self._handshake.host)
+        # A non-blocking read may be short because there is no more for now; nothing at all is the end.
+        # Asking Mbed TLS again after close_notify would wait for the transport.
+        if self._blocking or nothing_came:
+            self._ended = True
+
+    def _fail(self, error):
+        if self._stream is None:
+            error = OSError(9)  # EBADF, as a closed socket says
+        from .errors import from_stream
+
+        error = from_stream(error, self._observer, self._handshake.host)
+        self.close()
+        return error
+
+
+def connect(host, port, context, server_hostname=None, address=None, timeout_ms=10_000, transport=None):
+    """Connects to `host` and returns a Connection whose server is verified.
+
+    `address` is where to dial (default: `host`), `server_hostname` the name to verify (default: `host`).
+    `timeout_ms` limits everything up to the end of the handshake together, and later each single wait.
+    `transport` is an object with `connect(host, port, timeout_ms)` such as a modem; default: sockets.
+
+    Raises ResolveError, ConnectError, DeadlineError, ClockError, EntropyError, TrustStoreError, CertificateError and its
+    kinds, HandshakeError and its kinds: all of them TLSError. Nothing is left open then.
+    """
+    deadline_ms = ticks_add(ticks_ms(), timeout_ms)
+    server_hostname = server_hostname or host
+    while True:
+        sock = _dial(address or host, port, deadline_ms, transport)
+        try:
+            handshake = context.handshake(sock, server_hostname, deadline_ms)
+        except BaseException:
+            sock.close()
+            raise
+        try:
+            connection = Connection(handshake)
+            sock.settimeout(timeout_ms / 1000)
+            return connection
+        except Exception as error:
+            # With TLS 1.3 the issuers are known only when it is too late to load their anchors: once more, with them.
+            if not context.remember(handshake, server_hostname):
+                raise error
+
+
+def _dial(address, port, deadline_ms, transport):
+    """A connected stream to `address`, before the deadline."""
+    try:
+        if transport is not None:
+            return transport.connect(address, port, _left_ms(deadline_ms))
+        import socket
+
+        try:
+            found = socket.getaddrinfo(address, port, 0, socket.SOCK_STREAM)
+        except OSError as error:
+            found = error
+        if isinstance(found, OSError) or not found:
+            from .errors import ResolveError
+
+            raise ResolveError("the name %s cannot be resolved" % address, None, found or None)
+        for family, kind, protocol, _, where in found[:_MAX_ADDRESSES]:
+            sock = socket.socket(family, kind, protocol)
+            try:
+                sock.settimeout(_left_ms(deadline_ms) / 1000)
+                sock.connect(where)
+                return sock
+            except BaseException as error:
+                sock.close()
+                failure = error
+                if not isinstance(error, OSError):
+                    raise
+        raise failure
+    except OSError as error:
+        from .errors import from_dial
+
+        raise from_dial(error, address, port)
+
+
+def _left_ms(deadline_ms):
+    left = ticks_diff(deadline_ms, ticks_ms())
+    if left <= 0:
+        from errno import ETIMEDOUT
+
+        raise OSError(ETIMEDOUT)
+    return left

@@ -1,0 +1,152 @@
+"""The settings of verified connections, and `wrap_socket`, which other libraries call."""
+
+import tls
+from time import ticks_add, ticks_ms
+
+_WEAK = ("-CCM-8", "CAMELLIA", "ARIA")
+
+
+def forward_secret_aead(names):
+    """Those of the cipher suite `names` that have forward secrecy and authenticated encryption (RFC 9325, 4.2)."""
+    chosen = []
+    for name in names:
+        if name.startswith("TLS1-3-") or ("-ECDHE-" in name and ("-GCM-" in name or "-CCM" in name or "CHACHA20" in name)):
+            for weak in _WEAK:
+                if weak in name:
+                    break
+            else:
+                if "PSK" not in name:
+                    chosen.append(name)
+    return chosen
+
+
+class Context:
+    """What a connection trusts and how it is made. One context serves any number of connections.
+
+    Trust, at least one of:
+      store      path of a trust store, a TrustStore, or a list of these
+      stores     the same, for those who find the plural clearer
+      cafile     path of CA certificates, PEM or DER, one or many
+      cadata     the same as bytes
+    Further:
+      ciphers    list of Mbed TLS cipher suite names; default: forward-secret AEAD suites only
+      policy     "default", or "webpki" for the CA/Browser Forum's stricter rules
+      timeout_ms of a handshake made by `wrap_socket`
+
+    Raises TrustStoreError, ConfigError. There is no way to turn verification off.
+    """
+
+    def __init__(self, store=None, stores=None, cafile=None, cadata=None, ciphers=None, policy="default", timeout_ms=10_000):
+        self.timeout_ms = timeout_ms
+        self.webpki = policy == "webpki"
+        if policy not in ("default", "webpki"):
+            self._refuse("no policy is called %s" % policy, 'Use "default" or "webpki"')
+        self.stores = _stores(store) + _stores(stores)
+        if cafile is not None:
+            with open(cafile, "rb") as file:
+                cadata = file.read() + (cadata or b"")
+        if cadata is not None:
+            from .cadata import CertificateStore
+
+            self.stores.append(CertificateStore(cadata))
+        if not self.stores:
+            self._refuse("there is nothing to trust", "Pass store=, cafile= or cadata=")
+        self._ciphers = ciphers
+        if ciphers is not None:
+            self._check_ciphers(ciphers)
+        self._issuers = {}  # host -> issuer Names, for firmware that hides the Certificate message
+        self._gates_passed = False
+
+    def wrap_socket(self, sock, server_side=False, do_handshake_on_connect=True, server_hostname=None):
+        """TLS on the connected `sock`: a Connection. Call-compatible with ssl.SSLContext.
+
+        `sock` belongs to the connection from here on: it is closed with it, and when the handshake fails.
+        Raises a TLSError.
+        """
+        from .connection import Connection
+
+        deadline_ms = ticks_add(ticks_ms(), self.timeout_ms) if do_handshake_on_connect else None
+        try:
+            if server_side:
+                self._refuse("rootlet connects to servers, it is none", "Use module tls for a server")
+            handshake = self.handshake(sock, server_hostname, deadline_ms)
+        except BaseException:
+            sock.close()
+            raise
+        return Connection(handshake)
+
+    def handshake(self, sock, server_hostname, deadline_ms):
+        """A Handshake that is ready to run. Refuses without host name, clock, entropy or a usable store."""
+        from .handshake import Handshake
+
+        if not server_hostname:
+            self._refuse("server_hostname is missing", "Say which host the certificate must be for")
+        self._pass_gates()
+        try:
+            return Handshake(self, sock, server_hostname, deadline_ms, self._issuers.get(server_hostname, ()))
+        except ValueError as error:
+            self._refuse(str(error), "Give the host name as it stands in the certificate")
+
+    def remember(self, handshake, server_hostname):
+        """Keeps the issuers of a chain that `handshake` could not see in time. Returns whether they are news
+        that make another attempt worth while."""
+        if not handshake.issuers or server_hostname in self._issuers:
+            return False
+        if len(self._issuers) == 8:
+            self._issuers.pop(next(iter(self._issuers)))
+        self._issuers[server_hostname] = handshake.issuers
+        return True
+
+    def tls_context(self):
+        """A fresh tls.SSLContext: anchors are loaded into it during the handshake, so it serves one connection."""
+        context = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)
+        context.verify_mode = tls.CERT_REQUIRED
+        context.set_ciphers(self._ciphers or forward_secret_aead(context.get_ciphers()))
+        return context
+
+    def is_blocked(self, spki_digest):
+        """Whether one of the stores blocks the key with this SHA-256 of its SubjectPublicKeyInfo."""
+        for store in self.stores:
+            if store.is_blocked(spki_digest):
+                return True
+        return False
+
+    def _pass_gates(self):
+        from .clock import check
+
+        check(self.stores)
+        if not self._gates_passed:
+            from .entropy import check
+
+            check()
+            self._gates_passed = True
+
+    def _check_ciphers(self, ciphers):
+        if isinstance(ciphers, str) or not ciphers:
+            self._refuse("ciphers must be a list of cipher suite names", "Leave it out for the safe default")
+        available = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT).get_ciphers()
+        for name in ciphers:
+            if name not in available:
+                self._refuse("this firmware has no cipher suite %s" % name, "It has " + ", ".join(available))
+
+    @staticmethod
+    def _refuse(message, remedy):
+        from .errors import ConfigError
+
+        raise ConfigError(message, remedy)
+
+
+def _stores(given):
+    """`given` (None, a path, a store, or a list of paths and stores) as a list of stores."""
+    if given is None:
+        return []
+    if not isinstance(given, (list, tuple)):
+        given = (given,)
+    opened = []
+    for store in given:
+        if isinstance(store, str):
+            from .store import TrustStore
+
+            store = TrustStore(store)
+        opened.append(store)
+    return opened

@@ -1,0 +1,127 @@
+"""One handshake: puts store, observer, policy and Mbed TLS together, and takes them apart again."""
+
+import tls
+
+from .names import normalise
+from .observer import HandshakeObserver
+from .policy import ChainPolicy
+
+
+class AnchorLoader:
+    """Finds the trust anchors of the issuers that the observer sees, and loads them into a running handshake.
+
+    `loaded`: the Anchor objects in the order of loading, which is also the serial number of the certificate that
+    was made from each. `missing`: the last issuer Name that no store has, or None.
+    """
+
+    MAX_ANCHORS = 4
+
+    def __init__(self, stores, host, tls_context):
+        self._stores = stores
+        self._host = host
+        self._tls_context = tls_context
+        self._names = []
+        self.loaded = []
+        self.missing = None
+
+    def load(self, name):
+        """Loads every anchor whose subject is `name` (DER, bytes), at most MAX_ANCHORS in all."""
+        if name in self._names:
+            return
+        found = False
+        for store in self._stores:
+            for anchor in store.lookup(name, self._host):
+                if len(self.loaded) == self.MAX_ANCHORS:
+                    return
+                self._tls_context.load_verify_locations(anchor.certificate(name, len(self.loaded)))
+                self.loaded.append(anchor)
+                found = True
+        if found:
+            self._names.append(name)
+        else:
+            self.missing = name
+
+
+class Handshake:
+    """`run()` performs it over `sock` and returns Mbed TLS's socket.
+
+    `deadline_ms`: value of `ticks_ms`, or None to return at once with the handshake still to be done (by reads and
+    writes of a non-blocking socket). `issuers`: Names that were seen in the certificates while they were verified; only
+    collected when the observer could not see them.
+    """
+
+    def __init__(self, context, sock, server_hostname, deadline_ms, issuers=()):
+        host = normalise(server_hostname)
+        self.host = host
+        self._sock = sock
+        self._tls_context = context.tls_context()
+        self.loader = AnchorLoader(context.stores, host, self._tls_context)
+        self.policy = ChainPolicy(host, self.loader.loaded, context.is_blocked, context.webpki)
+        self.observer = HandshakeObserver(sock, self.loader.load, deadline_ms)
+        self._deadline_ms = deadline_ms
+        self.issuers = []
+        self.peer_certificate = None
+        self._tls_context.verify_callback = self._verify
+        for name in issuers:
+            self.loader.load(name)
+
+    def run(self):
+        try:
+            wait = self._deadline_ms is not None
+            if wait:
+                self._sock.setblocking(False)
+            stream = self._tls_context.wrap_socket(
+                self.observer, server_hostname=self.host, do_handshake_on_connect=wait
+            )
+            if wait:
+                self.established()
+                self._sock.setblocking(True)
+            return stream
+        except BaseException as error:
+            raise self.fail(error)
+
+    def established(self):
+        """To be called when the handshake is over: lets go of everything that only it needed."""
+        self.observer.established()
+        self._tls_context.verify_callback = None
+        self._tls_context = self.policy = self.loader = None
+
+    def fail(self, error):
+        """Closes the transport, frees Mbed TLS's memory and returns the exception to raise for `error`."""
+        self._sock.close()
+        if self._tls_context is not None:
+            self._tls_context.verify_callback = None
+            if hasattr(self._tls_context, "__del__"):
+                # Mbed TLS's memory lies outside the Python heap on most ports, where the garbage collector does not
+                # see it grow. Freeing twice does nothing.
+                self._tls_context.__del__()
+        from .errors import from_handshake
+
+        return from_handshake(error, self, self.host)
+
+    def _verify(self, der, depth):
+        # Never raises: the exception would jump over Mbed TLS's clean-up. A positive result refuses the chain.
+        try:
+            if self.observer.encrypted:
+                self._note_issuer(der)
+            refused = self.policy.check(der, depth)
+            if not refused and depth == 0:
+                self._keep_peer_certificate(der)
+            return refused
+        except BaseException as error:
+            self.observer.error = error
+            return 1
+
+    def _note_issuer(self, der):
+        from .certificate import Certificate
+
+        if len(self.issuers) < self.observer.MAX_CERTIFICATES:
+            certificate = Certificate(der)
+            self.issuers.append(bytes(der[certificate.issuer : certificate.issuer_end]))
+
+    def _keep_peer_certificate(self, der):
+        # A copy, because Mbed TLS drops its own when the handshake is over. Convenient, but not worth failing for.
+        try:
+            self.peer_certificate = bytes(der)
+        except MemoryError:
+            pass

@@ -1,0 +1,194 @@
+"""The trust store on flash: open, check, look up by issuer name. Nothing of it stays in RAM.
+
+The file's layout is in docs/store-format.md.
+"""
+
+from micropython import const
+
+from .anchor import Anchor, RecordError, _u32
+
+_HEADER_SIZE = const(64)
+_ENTRY_SIZE = const(8)
+_KEY_SIZE = const(5)
+_BLOCKED_SIZE = const(16)
+_MAX_ANCHORS_IN_STORE = const(4096)
+_MAX_BODY = const(1 << 20)
+_MAX_RECORD = const(8192)
+_WINDOW = const(16)  # index entries that are read in one go at the end of a search
+_CHUNK = const(512)
+
+
+class TrustStore:
+    """A trust store file that was found whole.
+
+    Attributes: `path`, `count` (anchors), `sequence`, `issued_at` and `not_used_after` (seconds since
+    1970; 0: no limit), `size` (bytes of the file), `signed` (an envelope is there; whether it is
+    genuine is another question).
+
+    Raises TrustStoreMissingError when there is no such file, TrustStoreDamagedError when one bit of
+    it is not as it was built.
+    """
+
+    # A hostile chain must not make the board load more anchors of one name than this.
+    MAX_ANCHORS_PER_NAME = 4
+
+    def __init__(self, path):
+        self.path = path
+        try:
+            file = open(path, "rb")
+        except OSError as error:
+            from .errors import TrustStoreMissingError
+
+            raise TrustStoreMissingError(path, error)
+        with file:
+            fault = self._check(file)
+        if fault:
+            from .errors import TrustStoreDamagedError
+
+            raise TrustStoreDamagedError(path, fault)
+
+    def __repr__(self):
+        return "<TrustStore %s sequence %d, %d anchors>" % (self.path, self.sequence, self.count)
+
+    def _check(self, file):
+        """Reads the whole file once. Returns what is wrong with it, or None."""
+        from hashlib import sha256
+
+        head = file.read(_HEADER_SIZE)
+        self.size = file.seek(0, 2)
+        file.seek(_HEADER_SIZE)
+        if not self.size:
+            return "the file is empty"
+        if head[:4] != b"RTLT":
+            return "it is not a trust store"
+        if len(head) < _HEADER_SIZE:
+            return "it is cut short"
+        if head[4] != 1:
+            return "it has format version %d, this rootlet reads version 1" % head[4]
+        self.count = head[6] | head[7] << 8
+        self.sequence = _u32(head, 8)
+        self.issued_at = _u32(head, 12)
+        self.not_used_after = _u32(head, 16)
+        body = _u32(head, 20)
+        self._blocked_count = head[24] | head[25] << 8
+        publisher = head[26] | head[27] << 8
+        self._end = _HEADER_SIZE + body
+        self.signed = self.size > self._end
+        self._records = _HEADER_SIZE + self.count * _ENTRY_SIZE
+        self._blocked = self._end - publisher - self._blocked_count * _BLOCKED_SIZE
+        if head[5] or _u32(head, 28) or self.count > _MAX_ANCHORS_IN_STORE or body > _MAX_BODY:
+            return "its header is not of this format"
+        if self._records > self._blocked:
+            return "its parts do not fit into its length"
+        if self.size < self._end:
+            return "it is cut short: %d of %d bytes" % (self.size, self._end)
+        digest = sha256(head[:32])
+        buffer = memoryview(bytearray(_CHUNK))
+        self._update(digest, file, body, buffer)
+        if digest.digest() != head[32:]:
+            return "its SHA-256 does not match its content"
+        if self.signed and not self._envelope_is_whole(file, buffer):
+            return "its signature envelope is damaged"
+        return None
+
+    def _envelope_is_whole(self, file, buffer):
+        from hashlib import sha256
+
+        n = self.size - self._end
+        if n < 12 or n > 2 * 65535 + 12:
+            return False
+        digest = sha256()
+        self._update(digest, file, n - 4, buffer)
+        if digest.digest()[:4] != file.read(4):
+            return False
+        file.seek(self._end)
+        if file.read(4) != b"SIGN":
+            return False
+        for _ in range(2):  # leaf, key
+            head = file.read(2)
+            n = file.seek(head[0] | head[1] << 8, 1)
+            if n > self.size - 4:
+                return False
+        return n == self.size - 4
+
+    @staticmethod
+    def _update(digest, file, n, buffer):
+        while n:
+            got = file.readinto(buffer[: min(n, _CHUNK)])
+            if not got:
+                return
+            digest.update(buffer[:got])
+            n -= got
+
+    def lookup(self, name, host=None):
+        """Anchors whose subject is `name` (DER of a Name) and that may sign for `host`: a list of Anchor.
+
+        At most 10 reads of the file; memory for one index window and one record.
+        """
+        from hashlib import sha256
+
+        key = sha256(name).digest()[:_KEY_SIZE]
+        found = []
+        try:
+            with open(self.path, "rb") as file:
+                for start, end in self._find(file, key):
+                    if end - start > _MAX_RECORD:
+                        raise RecordError("record is too long")
+                    file.seek(start)
+                    anchor = Anchor(file.read(end - start))
+                    if host is None or anchor.may_sign_for(host):
+                        found.append(anchor)
+        except (OSError, RecordError) as error:
+            from .errors import TrustStoreDamagedError
+
+            raise TrustStoreDamagedError(self.path, "it could not be read: %s" % error)
+        return found
+
+    def _find(self, file, key):
+        """File positions (start, end) of the records with `key`."""
+        entry = bytearray(_ENTRY_SIZE)
+        low, high = 0, self.count
+        while high - low > _WINDOW:
+            middle = (low + high) // 2
+            file.seek(_HEADER_SIZE + middle * _ENTRY_SIZE)
+            file.readinto(entry)
+            if entry[:_KEY_SIZE] < key:
+                low = middle + 1
+            else:
+                high = middle
+        # Entries with an equal key may go on behind the window, and the last one's end is in its successor.
+        n = min(self.count - low, _WINDOW + self.MAX_ANCHORS_PER_NAME + 1)
+        file.seek(_HEADER_SIZE + low * _ENTRY_SIZE)
+        window = file.read(n * _ENTRY_SIZE)
+        ranges = []
+        for at in range(0, len(window), _ENTRY_SIZE):
+            if window[at : at + _KEY_SIZE] == key and len(ranges) < self.MAX_ANCHORS_PER_NAME:
+                start = self._record_start(window, at)
+                at += _ENTRY_SIZE
+                end = self._record_start(window, at) if at < len(window) else self._blocked
+                if not self._records <= start < end <= self._blocked:
+                    raise RecordError("index points outside the records")
+                ranges.append((start, end))
+        return ranges
+
+    def _record_start(self, window, at):
+        return self._records + (window[at + 5] | window[at + 6] << 8 | window[at + 7] << 16)
+
+    def is_blocked(self, spki_digest):
+        """Whether the store blocks the key whose SubjectPublicKeyInfo has this SHA-256 (16 bytes or more)."""
+        low, high = 0, self._blocked_count
+        if not high:
+            return False
+        wanted = bytes(spki_digest[:_BLOCKED_SIZE])
+        with open(self.path, "rb") as file:
+            while low < high:
+                middle = (low + high) // 2
+                file.seek(self._blocked + middle * _BLOCKED_SIZE)
+                entry = file.read(_BLOCKED_SIZE)
+                if entry == wanted:
+                    return True
+                if entry < wanted:
+                    low = middle + 1
+                else:
+                    high = middle
+        return False
