@@ -26,11 +26,14 @@ _HOME = {
 
 
 def __getattr__(name):
-    module = _HOME.get(name)
-    if module is None:
-        if name[:1] == "_" or not name.endswith("Error"):
-            raise AttributeError(name)
-        module = "errors"
-    value = getattr(__import__("rootlet." + module, None, None, (name,)), name)
+    if name[:1] == "_":
+        raise AttributeError(name)
+    module = _HOME.get(name) or ("errors" if name.endswith("Error") else name)
+    try:
+        value = __import__("rootlet." + module, None, None, (name,))
+    except ImportError:
+        raise AttributeError(name)
+    if module != name:
+        value = getattr(value, name)
     globals()[name] = value
     return value

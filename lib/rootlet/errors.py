@@ -139,6 +139,12 @@ class TruncationError(TLSError):
     remedy = "Treat the data as incomplete: somebody cut the connection before its end"
 
 
+class HTTPError(TLSError):
+    """The server's answer breaks HTTP, or is more than a board can take."""
+
+    remedy = "The server or something before it is at fault"
+
+
 # Mbed TLS: number, class, message. 3.6's headers; alerts: RFC 8446, 6.2.
 _HANDSHAKE_FAILURES = {
     -0x2700: (CertificateError, "the server's certificate chain was refused"),

@@ -1,0 +1,206 @@
+"""A verified HTTPS GET whose body streams through the caller's buffer (RFC 9110, RFC 9112)."""
+
+from micropython import const
+
+_MAX_LINE = const(4096)
+_MAX_HEAD = const(16384)
+_MAX_INTERIM = const(8)  # 1xx responses before the real one
+_UNTIL_CLOSE = const(-1)
+_CHUNK = const(512)
+
+
+def _refuse(message, remedy=None):
+    from .errors import HTTPError
+
+    raise HTTPError(message, remedy)
+
+
+def split_url(url):
+    """(host, port, target) of an https URL. Raises ConfigError."""
+    scheme, _, rest = url.partition("://")
+    at = len(rest)
+    for mark in "/?#":
+        found = rest.find(mark)
+        if 0 <= found < at:
+            at = found
+    host, target = rest[:at], rest[at:].partition("#")[0]
+    port = 443
+    colon = host.rfind(":")
+    digits = "443"
+    if colon > host.rfind("]"):
+        host, digits = host[:colon], host[colon + 1 :]
+    if scheme.lower() != "https" or not host or "@" in host or not digits.isdigit() or not 0 < int(digits) < 65536:
+        from .errors import ConfigError
+
+        raise ConfigError("cannot fetch %s" % url, "Give https://host[:port]/path, without user or password")
+    port = int(digits)
+    if target[:1] != "/":
+        target = "/" + target
+    for c in target:
+        if not 0x20 < ord(c) < 0x7F:
+            from .errors import ConfigError
+
+            raise ConfigError("the URL has a character that must be percent-encoded", "Encode it: %20 for a space")
+    return host, port, target
+
+
+class Response:
+    """What a server answered. `status` (int), `reason`, `headers` (names in lower case; repeated ones joined by ", "),
+    `connection`. The body is read as it comes and never held."""
+
+    def __init__(self, connection, method="GET"):
+        """Reads the head of the response. Raises HTTPError; a TLSError of the connection passes through."""
+        self.connection = connection
+        self._room = _MAX_HEAD
+        for _ in range(_MAX_INTERIM):
+            self._read_head()
+            if self.status >= 200:
+                break
+        else:
+            _refuse("the server sends interim responses without end")
+        self._chunked = False
+        self._first_chunk = True
+        coding = self.headers.get("transfer-encoding")
+        length = self.headers.get("content-length")
+        if method == "HEAD" or self.status == 204 or self.status == 304:
+            self._left = 0
+        elif coding is not None:
+            # Both, or an unknown coding: somebody may mean another end of the message than we do (RFC 9112, 6.3).
+            if coding.lower() != "chunked" or length is not None:
+                _refuse("the length of the response is ambiguous")
+            self._chunked = True
+            self._left = 0
+        elif length is not None:
+            if not length.isdigit() or len(length) > 15:
+                _refuse("the server gives the length of the response as %s" % length[:40])
+            self._left = int(length)
+        else:
+            self._left = _UNTIL_CLOSE
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        self.connection.close()
+
+    def _line(self):
+        line = self.connection.readline(_MAX_LINE)
+        self._room -= len(line)
+        if line[-1:] != b"\n" or self._room < 0:
+            _refuse("the server's answer is cut short or too long", "This may be no HTTP server")
+        return line.rstrip(b"\r\n")
+
+    def _read_head(self):
+        line = self._line()
+        if line[:7] != b"HTTP/1." or line[8:9] != b" " or not line[9:12].isdigit():
+            _refuse("the server does not speak HTTP/1: %s" % line[:40])
+        self.status = int(line[9:12])
+        self.reason = _text(line[13:])
+        self.headers = {}
+        while True:
+            line = self._line()
+            if not line:
+                return
+            name, colon, value = line.partition(b":")
+            if not colon or not name or name != name.strip():
+                _refuse("the server sent a malformed header line")
+            name = _text(name).lower()
+            value = _text(value.strip())
+            known = self.headers.get(name)
+            if known is None:
+                self.headers[name] = value
+            elif name == "content-length" and known != value or name == "transfer-encoding":
+                _refuse("the length of the response is ambiguous")
+            elif name != "content-length":
+                self.headers[name] = known + ", " + value
+
+    def readinto(self, buffer):
+        """Fills `buffer` with the next bytes of the body; returns how many, 0 at its end.
+
+        Raises TruncationError when the connection ends before the body does.
+        """
+        if self._chunked and not self._left and not self._next_chunk():
+            return 0
+        if self._left == 0 or not len(buffer):
+            return 0
+        if self._left < 0:
+            return self.connection.readinto(buffer)
+        n = self.connection.readinto(buffer, min(len(buffer), self._left))
+        if not n:
+            from .errors import TruncationError
+
+            self.close()
+            raise TruncationError("the response ends %d bytes too early" % self._left)
+        self._left -= n
+        return n
+
+    def _next_chunk(self):
+        """Reads the line before a chunk. Returns whether there is one (RFC 9112, 7.1)."""
+        if self._first_chunk:
+            self._first_chunk = False
+        elif self._line():
+            _refuse("a chunk of the response has not the length that it said")
+        self._room = _MAX_HEAD
+        size = self._line().partition(b";")[0].strip()
+        try:
+            if not size or len(size) > 8 or size[:1] in b"+-" or b"_" in size:
+                raise ValueError
+            self._left = int(size, 16)
+        except ValueError:
+            _refuse("a chunk of the response has no length")
+        if self._left:
+            return True
+        while self._line():  # trailer fields
+            pass
+        self._chunked = False
+        return False
+
+    def read(self, n=-1):
+        """`n` bytes of the body, fewer only at its end; without `n` all of it, which must fit into memory."""
+        buffer = bytearray(_CHUNK if n < 0 else n)
+        view = memoryview(buffer)
+        got = 0
+        body = b""
+        while n < 0 or got < n:
+            more = self.readinto(view[got:])
+            if not more:
+                break
+            got += more
+            if n < 0:
+                body += view[:got]
+                got = 0
+        return body if n < 0 else bytes(view[:got])
+
+
+def _text(data):
+    try:
+        return str(data, "utf-8")
+    except UnicodeError:
+        return "".join(chr(c) for c in data)
+
+
+def get(url, context, headers=None, timeout_ms=10_000, address=None, transport=None):
+    """GET `url` (https only) and return a Response, whose `close` also closes the connection.
+
+    `headers`: a dict of further header fields. Raises ConfigError, HTTPError, and what `connect` raises.
+    """
+    from .connection import connect
+
+    host, port, target = split_url(url)
+    request = "GET %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n" % (target, host if port == 443 else "%s:%d" % (host, port))
+    for name in headers or ():
+        field = "%s: %s" % (name, headers[name])
+        if "\r" in field or "\n" in field or "\0" in field or ":" in name or " " in name or not name:
+            _refuse("a header field would break the request: %s" % name.strip())
+        request += field + "\r\n"
+    # An IPv6 address stands in brackets in a URL, and without them everywhere else.
+    connection = connect(host.strip("[]"), port, context, None, address, timeout_ms, transport)
+    try:
+        connection.write((request + "\r\n").encode())
+        return Response(connection)
+    except BaseException:
+        connection.close()
+        raise
