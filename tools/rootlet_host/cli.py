@@ -9,6 +9,7 @@ import typer
 
 from . import __version__
 from .errors import EXIT_INTERRUPTED, HostError
+from .keys import app as keys_app
 from .output import err
 from .store.commands import app as store_app
 
@@ -21,6 +22,7 @@ app = typer.Typer(
 )
 
 app.add_typer(store_app)
+app.add_typer(keys_app)
 
 
 def _show_version(value: bool) -> None:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -17,7 +16,7 @@ from ..errors import HostError, UsageError
 from .anchors import UnfitCertificateError, anchor_from_certificate, describe_subject, time_text
 from .format import NO_LIMIT, Anchor, Header, Store, StoreFormatError, decode_store, encode_store
 from .hosts import HostNeeds, read_host_list, roots_for_hosts
-from .sources import MOZILLA, Source, SourceCertificate, read_source
+from .sources import MOZILLA, Source, SourceCertificate, read_source, single_certificate
 
 
 @dataclass(frozen=True)
@@ -258,11 +257,3 @@ def publisher_der(path: Path) -> bytes:
     """The DER of the one publisher CA certificate in a PEM or DER file."""
     certificate = single_certificate(path, "the publisher's certificate")
     return certificate.public_bytes(serialization.Encoding.DER)
-
-
-def single_certificate(path: Path, what: str) -> x509.Certificate:
-    """The only certificate of a file."""
-    source = read_source(str(path))
-    if len(source.certificates) != 1:
-        raise UsageError(f"{path} holds {len(source.certificates)} certificates; {what} must stand alone")
-    return source.certificates[0].certificate

@@ -1,4 +1,4 @@
-"""The commands `rootlet store build`, `show`, `diff` and `check`."""
+"""The commands `rootlet store build`, `show`, `diff`, `check`, `sign` and `verify`."""
 
 from __future__ import annotations
 
@@ -7,17 +7,28 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
+from rich.markup import escape
 from rich.table import Table
 
 from ..errors import UsageError
 from ..files import write_atomic
+from ..keys import load_publisher
 from ..output import err, out, print_json
+from ..signing import SignatureError, set_publisher, sign_store, verify_store
+from .anchors import describe_subject, time_text
 from .blocked import blocked_key
-from .builder import BuildOptions, collect, publisher_der, read_store, release
-from .manifest import known_names, manifest, manifest_path, write_manifest
-from .sources import MOZILLA
+from .builder import BuildOptions, build_time, collect, publisher_der, read_store, release
+from .diff import compare
+from .format import Store, decode_store
+from .manifest import Names, known_names, manifest, manifest_path, refresh_manifest, write_manifest
+from .sources import MOZILLA, single_certificate
 
 app = typer.Typer(name="store", help="Build, show, compare and check trust stores.", no_args_is_help=True)
+
+_PUBLISHER = "the publisher's certificate"
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
@@ -158,13 +169,130 @@ def show(
     content = manifest(data, decoded)
     known = known_names(store)
     for entry in content["anchors"]:
-        origin = known.get((entry["index_key"], entry["spki_sha256"]), {})
-        for name in ("subject", "name"):
-            entry[name] = entry[name] or origin.get(name)
+        _name(entry, known)
     if as_json:
         print_json({**content, "path": str(store)})
     else:
         _print_table(content)
+
+
+@app.command()
+def diff(
+    old: Annotated[Path, typer.Argument(metavar="OLD", help="The store before.")],
+    new: Annotated[Path, typer.Argument(metavar="NEW", help="The store after.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Show what changed from one store to another."""
+    difference = compare(read_store(old)[1], read_store(new)[1])
+    known = {**known_names(old), **known_names(new)}
+    for entry in difference["added"] + difference["removed"] + difference["changed"]:
+        _name(entry, known)
+    if as_json:
+        print_json(difference)
+        return
+    lines = [f"{name}: {before} -> {after}" for name, (before, after) in difference["header"].items()]
+    lines += [f"+ {_label(entry)}" for entry in difference["added"]]
+    lines += [f"- {_label(entry)}" for entry in difference["removed"]]
+    for entry in difference["changed"]:
+        changes = ", ".join(f"{name} {before} -> {after}" for name, (before, after) in entry["changes"].items())
+        lines.append(f"~ {_label(entry)}: {changes}")
+    lines += [f"+ blocked key {key}" for key in difference["blocked"]["added"]]
+    lines += [f"- blocked key {key}" for key in difference["blocked"]["removed"]]
+    if difference["publisher"]:
+        lines.append("the publisher it carries is another")
+    for line in lines or ["no difference"]:
+        out.print(line, markup=False, soft_wrap=True)
+
+
+@app.command()
+def check(
+    store: Annotated[Path, typer.Argument(metavar="FILE", help="The store.")],
+    publisher: Annotated[
+        Path | None,
+        typer.Option(metavar="CA.pem", help="Also verify that this publisher signed it.", show_default=False),
+    ] = None,
+) -> None:
+    """Check every rule of the file format; the first one that is broken is the error."""
+    data, decoded = read_store(store)
+    words = "valid, not signed" if decoded.envelope is None else "valid, signature not checked (no --publisher)"
+    if publisher is not None:
+        verify_store(data, single_certificate(publisher, _PUBLISHER))
+        words = "valid and signed by the publisher"
+    count, header = len(decoded.anchors), decoded.header
+    out.print(f"{store}: {words}; {count} anchors, sequence {header.sequence}", markup=False, soft_wrap=True)
+    if 0 < header.not_used_after < build_time():
+        err.print(f"note: not used after {time_text(header.not_used_after)}: boards make no connection with it")
+
+
+@app.command()
+def sign(
+    store: Annotated[Path, typer.Argument(metavar="STORE", help="The store to sign.")],
+    key: Annotated[Path, typer.Option("--key", metavar="NAME.key", help="The publisher's key.")],
+    cert: Annotated[
+        Path | None,
+        typer.Option(metavar="CA.pem", help="The publisher's certificate. Default: NAME.pem.", show_default=False),
+    ] = None,
+    next_publisher: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="CA.pem", help="Carry this publisher: boards accept its signatures next.", show_default=False
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Write here, not to STORE.", show_default=False),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Sign a store. A signed store that gets another publisher to carry is a new release: its sequence grows by 1."""
+    data, decoded = read_store(store)
+    target = output or store
+    ca_key, ca_cert = load_publisher(key, cert)
+    state = "signed"
+    if next_publisher is not None:
+        following = single_certificate(next_publisher, "the next publisher's certificate")
+        if following.public_bytes(Encoding.DER) != decoded.publisher:
+            sequence = decoded.header.sequence + (decoded.envelope is not None)
+            data = set_publisher(data, following, sequence=sequence)
+    try:
+        verify_store(data, ca_cert)
+        state = "already signed"
+    except SignatureError:
+        data = sign_store(data, ca_key, ca_cert)
+    signed = decode_store(data)
+    write_atomic(target, data)
+    refresh_manifest(target, data, signed, beside=store)
+    _print_verified(target, signed, ca_cert, state, as_json)
+
+
+@app.command()
+def verify(
+    store: Annotated[Path, typer.Argument(metavar="STORE", help="The store.")],
+    publisher: Annotated[Path, typer.Option(metavar="CA.pem", help="The publisher's certificate.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Verify that a publisher signed exactly this store with exactly this sequence."""
+    data, _ = read_store(store)
+    verified = verify_store(data, single_certificate(publisher, _PUBLISHER))
+    _print_verified(store, verified.store, verified.publisher, "signed", as_json)
+
+
+def _print_verified(path: Path, store: Store, publisher: x509.Certificate, state: str, as_json: bool) -> None:
+    fingerprint = publisher.fingerprint(hashes.SHA256()).hex()
+    name, sequence, digest = describe_subject(publisher), store.header.sequence, store.digest.hex()
+    if as_json:
+        print_json(
+            {
+                "path": str(path),
+                "state": state,
+                "sequence": sequence,
+                "digest": digest,
+                "publisher": {"name": name, "sha256": fingerprint},
+            }
+        )
+        return
+    out.print(f"{path}: {state} by {_plain(name)} (certificate {fingerprint})", markup=False, soft_wrap=True)
+    out.print(f"sequence {sequence}, digest {digest}", soft_wrap=True)
 
 
 def _print_table(content: dict[str, Any]) -> None:
@@ -178,9 +306,8 @@ def _print_table(content: dict[str, Any]) -> None:
             limits.append("this certificate only")
         if entry["distrust_after"]:
             limits.append(f"leaves issued until {entry['distrust_after'][:10]}")
-        name = entry["name"] or f"key {entry['spki_sha256'][:16]}"
-        label = f"{name} ({', '.join(limits)})" if limits else name
-        table.add_row(_plain(label), entry["key"], entry["not_after"][:10], str(entry["bytes"]))
+        label = f"{_label(entry)} ({', '.join(limits)})" if limits else _label(entry)
+        table.add_row(escape(label), entry["key"], entry["not_after"][:10], str(entry["bytes"]))
     out.print(table)
     per_root = f", {content['bytes_per_anchor']} each" if content["anchors"] else ""
     signed = "signed" if content["signed"] else "not signed"
@@ -195,6 +322,18 @@ def _print_table(content: dict[str, Any]) -> None:
         out.print(f"{len(content['blocked'])} blocked keys")
     if content["publisher"]:
         out.print(f"carries the publisher {_plain(content['publisher']['name'])}", markup=False, soft_wrap=True)
+
+
+def _name(entry: dict[str, Any], known: Names) -> None:
+    """Give a described anchor the names that are known of it."""
+    origin = known.get((entry["index_key"], entry["spki_sha256"]), {})
+    for field in ("subject", "name"):
+        entry[field] = entry[field] or origin.get(field)
+
+
+def _label(entry: dict[str, Any]) -> str:
+    """The anchor's name, or the beginning of its key's hash."""
+    return _plain(entry["name"] or f"key {entry['spki_sha256'][:16]}")
 
 
 def _plain(text: str) -> str:

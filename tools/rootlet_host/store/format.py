@@ -212,6 +212,12 @@ def encode_store(
     return data
 
 
+def strip_envelope(data: bytes) -> bytes:
+    """A valid store without its signature."""
+    decode_store(data)
+    return data[: _HEADER.size + int.from_bytes(data[20:24], "little")]
+
+
 def encode_envelope(envelope: Envelope) -> bytes:
     """The bytes that follow the digested part of a signed store."""
     content = ENVELOPE_MAGIC

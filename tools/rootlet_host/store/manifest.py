@@ -11,9 +11,12 @@ from typing import Any
 from cryptography.hazmat.primitives import hashes
 
 from ..files import write_atomic
-from .anchors import describe_key, describe_subject, time_text
+from .anchors import UnfitCertificateError, anchor_from_certificate, describe_key, describe_subject, time_text
 from .format import Anchor, Store, load_certificate, record_size
 from .sources import mozilla_certificates
+
+# What is known of anchors, by index key and SPKI SHA-256 (both hex).
+Names = dict[tuple[str, str], dict[str, Any]]
 
 
 def manifest_path(store: Path) -> Path:
@@ -74,23 +77,39 @@ def write_manifest(path: Path, content: dict[str, Any]) -> None:
     write_atomic(path, (json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode())
 
 
-def known_names(path: Path) -> dict[tuple[str, str], dict[str, Any]]:
+def refresh_manifest(path: Path, data: bytes, store: Store, *, beside: Path) -> None:
+    """Write the manifest of a store that was changed after it was built, if the store at `beside` has one: the names
+    come from there."""
+    known = _read_manifest(manifest_path(beside))
+    if not known:
+        return
+    content = manifest(data, store)
+    for entry in content["anchors"]:
+        origin = known.get((entry["index_key"], entry["spki_sha256"]), {})
+        for name in ("subject", "name", "source", "sha256"):
+            entry[name] = origin.get(name)
+    write_manifest(manifest_path(path), content)
+
+
+def known_names(path: Path) -> Names:
     """What is known of the anchors of the store at `path`, which holds no names: by index key and SPKI SHA-256.
 
     From Mozilla's list and the manifest beside the store, if there is one.
     """
-    from .anchors import UnfitCertificateError, anchor_from_certificate
-
-    known: dict[tuple[str, str], dict[str, Any]] = {}
+    known: Names = {}
     for certificate in mozilla_certificates():
         try:
             entry = describe_anchor(anchor_from_certificate(certificate))
         except UnfitCertificateError:
             continue
         known[entry["index_key"], entry["spki_sha256"]] = entry
-    try:
-        entries = json.loads(manifest_path(path).read_bytes())["anchors"]
-        known.update({(entry["index_key"], entry["spki_sha256"]): entry for entry in entries})
-    except (OSError, ValueError, KeyError, TypeError):
-        pass  # no manifest, or not one of ours: names are a convenience
+    known.update(_read_manifest(manifest_path(path)))
     return known
+
+
+def _read_manifest(path: Path) -> Names:
+    try:
+        entries = json.loads(path.read_bytes())["anchors"]
+        return {(entry["index_key"], entry["spki_sha256"]): entry for entry in entries}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}  # no manifest, or not one of ours: names are a convenience

@@ -68,6 +68,14 @@ def read_source(text: str) -> Source:
     return _read_one(path)
 
 
+def single_certificate(path: Path, what: str) -> x509.Certificate:
+    """The only certificate of a file."""
+    source = read_source(str(path))
+    if len(source.certificates) != 1:
+        raise UsageError(f"{path} holds {len(source.certificates)} certificates; {what} must stand alone")
+    return source.certificates[0].certificate
+
+
 def _read_mozilla() -> Source:
     import certifi
 
