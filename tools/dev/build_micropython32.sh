@@ -123,7 +123,8 @@ SOURCE_DATE_EPOCH=$(stat -c %Y "$source/py/mpconfig.h") # upstream's date: the s
 export MICROPY_GIT_TAG MICROPY_GIT_HASH SOURCE_DATE_EPOCH
 
 note "building MicroPython $micropython_version with Mbed TLS $mbedtls_version"
-make_options=(-j"$(nproc)" PYTHON=python3)
+# The folder's name must not reach the binary either (through debug information into the linker's build id).
+make_options=(-j"$(nproc)" PYTHON=python3 "CFLAGS_EXTRA=-ffile-prefix-map=$source=.")
 { make -C "$source/mpy-cross" "${make_options[@]}" && # freezes asyncio
     make -C "$source/ports/unix" "${make_options[@]}" VARIANT=rootlet32; } >>"$log" 2>&1 ||
     { tail -n 20 "$log" >&2; fail "the build failed; see $log"; }

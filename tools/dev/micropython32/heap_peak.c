@@ -13,7 +13,7 @@
 //   tls_used()  -> int: bytes that Mbed TLS holds now, always counted
 //
 // peak() is a lower bound of the heap needed: fragmentation and the collector's own tables
-// (about 1/32 of the heap) come on top.
+// (three bits for each block of 16 bytes) come on top.
 
 #include "py/gc.h"
 #include "py/mpstate.h"
@@ -21,6 +21,7 @@
 
 static bool measuring;
 static size_t heap_peak_bytes;
+static size_t used_bound_bytes; // at least the bytes used now: frees since the last count are not subtracted
 static size_t tls_used_bytes;
 static size_t tls_peak_bytes;
 
@@ -40,20 +41,25 @@ static size_t live_bytes(void) {
     return info.used;
 }
 
-// Take into account that `n_bytes` more are about to be live.
+// Take into account that `n_bytes` more are about to be live. Counting the heap's blocks takes time in
+// proportion to the heap, so it is done only when the bytes used, garbage included, may exceed the peak.
 static void note_growth(size_t n_bytes) {
     if (!measuring || gc_is_locked()) {
         return;
     }
     size_t block = MICROPY_BYTES_PER_GC_BLOCK;
     size_t growth = (n_bytes + block - 1) / block * block;
-    size_t wanted = live_bytes() + growth;
-    if (wanted > heap_peak_bytes && MP_STATE_MEM(gc_auto_collect_enabled)) {
-        gc_collect();
-        wanted = live_bytes() + growth;
+    used_bound_bytes += growth;
+    if (used_bound_bytes <= heap_peak_bytes) {
+        return;
     }
-    if (wanted > heap_peak_bytes) {
-        heap_peak_bytes = wanted;
+    used_bound_bytes = live_bytes() + growth;
+    if (used_bound_bytes > heap_peak_bytes && MP_STATE_MEM(gc_auto_collect_enabled)) {
+        gc_collect();
+        used_bound_bytes = live_bytes() + growth;
+    }
+    if (used_bound_bytes > heap_peak_bytes) {
+        heap_peak_bytes = used_bound_bytes;
     }
 }
 
@@ -71,9 +77,9 @@ void *__wrap_gc_realloc(void *ptr, size_t n_bytes, bool allow_move) {
     }
     void *moved = __real_gc_realloc(ptr, n_bytes, allow_move);
     if (measuring && ptr != NULL && moved != NULL && moved != ptr) {
-        size_t wanted = live_bytes() + old_bytes;
-        if (wanted > heap_peak_bytes) {
-            heap_peak_bytes = wanted;
+        size_t both_bytes = live_bytes() + old_bytes;
+        if (both_bytes > heap_peak_bytes) {
+            heap_peak_bytes = both_bytes;
         }
     }
     return moved;
@@ -104,7 +110,7 @@ void __wrap_m_tracked_free(void *ptr) {
 
 static mp_obj_t heap_peak_start(void) {
     gc_collect();
-    heap_peak_bytes = live_bytes();
+    heap_peak_bytes = used_bound_bytes = live_bytes();
     tls_peak_bytes = tls_used_bytes;
     measuring = true;
     return mp_const_none;
