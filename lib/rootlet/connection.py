@@ -103,6 +103,14 @@ class Connection(io.IOBase):
         """DER of the server's certificate; None if there was no memory to keep it."""
         return self._handshake.peer_certificate
 
+    def anchor_names(self):
+        """Subjects (DER of a Name, bytes) of the trust anchors that were loaded for this connection."""
+        return self._handshake.anchor_names
+
+    def handshake_ms(self):
+        """How long the TLS handshake took, without dialling; None if it went on in the background."""
+        return self._handshake.elapsed_ms
+
     def _at_end(self, nothing_came):
         """A read came back short: is it the end, and a proper one?"""
         if self._observer.ended:

@@ -28,6 +28,10 @@ class TLSError(OSError):
 # Before the handshake
 
 
+class NetworkError(TLSError):
+    """Wi-Fi or Ethernet did not come up."""
+
+
 class ResolveError(TLSError):
     remedy = "Check the host name and that the board has a network and a name server"
 

@@ -1,6 +1,7 @@
 """One handshake: puts store, observer, policy and Mbed TLS together, and takes them apart again."""
 
 import tls
+from time import ticks_diff, ticks_ms
 
 from .names import normalise
 from .observer import HandshakeObserver
@@ -11,7 +12,8 @@ class AnchorLoader:
     """Finds the trust anchors of the issuers that the observer sees, and loads them into a running handshake.
 
     `loaded`: the Anchor objects in the order of loading, which is also the serial number of the certificate that
-    was made from each. `missing`: the last issuer Name that no store has, or None.
+    was made from each; `names`: their subjects (DER), each once. `missing`: the last issuer Name that no store has, or
+    None.
     """
 
     MAX_ANCHORS = 4
@@ -20,13 +22,13 @@ class AnchorLoader:
         self._stores = stores
         self._host = host
         self._tls_context = tls_context
-        self._names = []
+        self.names = []
         self.loaded = []
         self.missing = None
 
     def load(self, name):
         """Loads every anchor whose subject is `name` (DER, bytes), at most MAX_ANCHORS in all."""
-        if name in self._names:
+        if name in self.names:
             return
         found = False
         for store in self._stores:
@@ -37,7 +39,7 @@ class AnchorLoader:
                 self.loaded.append(anchor)
                 found = True
         if found:
-            self._names.append(name)
+            self.names.append(name)
         else:
             self.missing = name
 
@@ -56,11 +58,13 @@ class Handshake:
         self._sock = sock
         self._tls_context = context.tls_context()
         self.loader = AnchorLoader(context.stores, host, self._tls_context)
+        self.anchor_names = self.loader.names
         self.policy = ChainPolicy(host, self.loader.loaded, context.is_blocked, context.webpki)
         self.observer = HandshakeObserver(sock, self.loader.load, deadline_ms)
         self._deadline_ms = deadline_ms
         self.issuers = []
         self.peer_certificate = None
+        self.elapsed_ms = None  # how long `run` took
         self._tls_context.verify_callback = self._verify
         for name in issuers:
             self.loader.load(name)
@@ -68,12 +72,14 @@ class Handshake:
     def run(self):
         try:
             wait = self._deadline_ms is not None
+            began_ms = ticks_ms()
             if wait:
                 self._sock.setblocking(False)
             stream = self._tls_context.wrap_socket(
                 self.observer, server_hostname=self.host, do_handshake_on_connect=wait
             )
             if wait:
+                self.elapsed_ms = ticks_diff(ticks_ms(), began_ms)
                 self.established()
                 self._sock.setblocking(True)
             return stream
