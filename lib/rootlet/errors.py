@@ -55,9 +55,13 @@ class EntropyError(TLSError):
 class ConfigError(TLSError):
     """The application asked for something that makes no sense or is not safe."""
 
+    remedy = "Correct the argument"
+
 
 class UnsupportedError(TLSError):
     """The firmware lacks what is needed."""
+
+    remedy = "Use a newer firmware"
 
 
 # Trust store
@@ -87,6 +91,8 @@ class TrustStoreExpiredError(TrustStoreError):
 
 class HandshakeError(TLSError):
     """The handshake failed for a reason other than the certificates."""
+
+    remedy = "Try again; if it stays, look at the server's log or try `rootlet doctor --host`"
 
 
 class NotTLSError(HandshakeError):

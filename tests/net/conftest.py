@@ -1,0 +1,46 @@
+"""Fixtures of the network tests: a CA, servers, and a board that tries to connect."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import pki
+from support.attempt import HOST, Connect, Outcome
+from support.board import run_device_json
+
+PROBE = Path(__file__).with_name("probe.py")
+
+@pytest.fixture(scope="session")
+def root() -> pki.Authority:
+    return pki.make_ca("session root")
+
+
+@pytest.fixture
+def cafile(root: pki.Authority, tmp_path: Path) -> Path:
+    path = tmp_path / "ca.pem"
+    path.write_bytes(root.pem)
+    return path
+
+
+@pytest.fixture
+def connect(cafile: Path) -> Connect:
+    """Lets the board connect to `port` of this machine as if it were `host`.
+
+    It trusts the session's root unless the call says what else. Whatever happens, no socket may stay open.
+    """
+
+    def attempt(port: int, host: str = HOST, **request: Any) -> Outcome:
+        options = request.pop("options", {})
+        request = {"host": host, "port": port, "address": "127.0.0.1", **request}
+        if not {"store", "stores", "cafile"} & request.keys():
+            request["cafile"] = str(cafile)
+        outcome = Outcome(**run_device_json(PROBE, request, **options))
+        assert outcome.after["files"] == outcome.before["files"], "a socket or file stayed open"
+        if outcome.kind is not None:
+            assert outcome.message, "no cause in words"
+            assert outcome.remedy, "no remedy in words"
+        return outcome
+
+    return attempt

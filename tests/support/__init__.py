@@ -1,0 +1,1 @@
+"""What the tests share: certificates made on the spot, servers, and the Unix port as a board."""

@@ -1,0 +1,43 @@
+"""The Unix port as a board: runs device programs with the device library on their path."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from rootlet_host.interpreter import find_micropython
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+LIBRARY = REPOSITORY / "lib"
+
+
+def run_device(
+    program: Path,
+    *arguments: str,
+    heap: str = "2M",
+    timeout_s: float = 60,
+    library: Path = LIBRARY,
+    interpreter: Path | None = None,
+    environment: dict[str, str] | None = None,
+) -> str:
+    """Runs `program` under MicroPython; returns its standard output. A traceback or crash fails the test."""
+    command = [str(interpreter or find_micropython()), "-X", f"heapsize={heap}", str(program), *arguments]
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        env={**os.environ, "MICROPYPATH": f"{library}:.frozen", **(environment or {})},
+        check=False,
+    )
+    assert done.returncode == 0, f"exit status {done.returncode}\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def run_device_json(program: Path, request: dict[str, Any], **options: Any) -> Any:
+    """Runs `program` with `request` as its only argument, in JSON; returns the JSON of its last line."""
+    output = run_device(program, json.dumps(request), **options)
+    return json.loads(output.strip().splitlines()[-1])
