@@ -20,7 +20,7 @@ from .format import der_element, load_certificate
 MOZILLA = "mozilla"
 _SUFFIXES = {".pem", ".crt", ".cer", ".der", ".cert"}
 _CERTIFICATE_LABELS = {b"CERTIFICATE", b"X509 CERTIFICATE"}
-_BEGIN = re.compile(rb"^-----BEGIN ([A-Z0-9 ]+)-----[ \t]*\r?$", re.MULTILINE)
+_BEGIN = re.compile(rb"^(?:\xef\xbb\xbf)?-----BEGIN ([A-Z0-9 ]+)-----[ \t]*\r?$", re.MULTILINE)
 
 
 @dataclass(frozen=True)

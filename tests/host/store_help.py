@@ -1,0 +1,152 @@
+"""What the tests of stores and signatures share: certificates made on the spot, and the command in this process."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import struct
+import sys
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from rootlet_host import cli
+
+NOW = datetime.now(timezone.utc).replace(microsecond=0)
+PEM, DER = serialization.Encoding.PEM, serialization.Encoding.DER
+
+
+@functools.cache
+def rsa_key(bits: int = 2048, exponent: int = 65537) -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(exponent, bits)
+
+
+def ec_key(curve: ec.EllipticCurve | None = None) -> ec.EllipticCurvePrivateKey:
+    return ec.generate_private_key(curve or ec.SECP256R1())
+
+
+@dataclass
+class Authority:
+    """A certificate with its key."""
+
+    certificate: x509.Certificate
+    key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
+
+    @property
+    def pem(self) -> bytes:
+        return self.certificate.public_bytes(PEM)
+
+    @property
+    def der(self) -> bytes:
+        return self.certificate.public_bytes(DER)
+
+    @property
+    def key_pem(self) -> bytes:
+        return self.key.private_bytes(PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+
+
+def make_certificate(
+    name: str = "Test Root",
+    *,
+    key=None,
+    issuer: Authority | None = None,
+    ca: bool = True,
+    hosts: tuple[str, ...] = (),
+    path_length: int | None = None,
+    extensions: tuple[tuple[x509.ExtensionType, bool], ...] = (),
+    not_before: datetime = NOW - timedelta(days=10),
+    not_after: datetime = NOW + timedelta(days=365),
+    basic_constraints: bool = True,
+) -> Authority:
+    """A CA or server certificate, self-signed without `issuer`."""
+    key = key or ec_key()
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer.certificate.subject if issuer else subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(not_before)
+        .not_valid_after(not_after)
+    )
+    if basic_constraints:
+        builder = builder.add_extension(x509.BasicConstraints(ca, path_length), critical=True)
+    if hosts:
+        builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(host) for host in hosts]), False)
+        builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), False)
+    for extension, critical in extensions:
+        builder = builder.add_extension(extension, critical)
+    signer = issuer.key if issuer else key
+    algorithm = None if isinstance(signer, ed25519.Ed25519PrivateKey) else hashes.SHA256()
+    return Authority(builder.sign(signer, algorithm), key)
+
+
+def key_usage(**allowed: bool) -> x509.KeyUsage:
+    names = (
+        "digital_signature content_commitment key_encipherment data_encipherment key_agreement key_cert_sign "
+        "crl_sign encipher_only decipher_only"
+    )
+    return x509.KeyUsage(**{**dict.fromkeys(names.split(), False), **allowed})
+
+
+@dataclass
+class Result:
+    code: int
+    out: str
+    err: str
+
+
+@dataclass
+class Runner:
+    """Runs `rootlet ...` in this process."""
+
+    capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch
+
+    def __call__(self, *arguments: object) -> Result:
+        self.monkeypatch.setattr(sys, "argv", ["rootlet", *map(str, arguments)])
+        self.capsys.readouterr()
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        captured = self.capsys.readouterr()
+        return Result(int(stop.value.code or 0), captured.out, captured.err)
+
+
+def with_digest(data: bytes) -> bytes:
+    """`data` with its header digest made right, so that the rule behind the digest is what is tested."""
+    end = 64 + struct.unpack_from("<I", data, 20)[0]
+    return data[:32] + hashlib.sha256(data[:32] + data[64:end]).digest() + data[64:]
+
+
+def assemble(
+    entries: list[tuple[bytes, int]],
+    records: bytes,
+    *,
+    blocked: bytes = b"",
+    publisher: bytes = b"",
+    envelope: bytes = b"",
+    **header: int,
+) -> bytes:
+    """A store file from its parts as they are, right or wrong. `header` overrides fields by name."""
+    index = b"".join(key + struct.pack("<I", offset)[:3] for key, offset in entries)
+    body = index + records + blocked + publisher
+    fields = {
+        "version": 1,
+        "flags": 0,
+        "count": len(entries),
+        "sequence": 7,
+        "issued_at": 1_700_000_000,
+        "not_used_after": 0,
+        "body": len(body),
+        "blocked_count": len(blocked) // 16,
+        "publisher_size": len(publisher),
+        "zero": 0,
+        **header,
+    }
+    start = b"RTLT" + struct.pack("<BBHIIIIHHI", *fields.values())
+    return start + hashlib.sha256(start + body).digest() + body + envelope
