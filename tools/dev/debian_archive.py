@@ -336,7 +336,7 @@ def strip_signature(text: str) -> str:
     return re.sub(r"^- ", "", body, flags=re.MULTILINE)
 
 
-def read_release(downloader: Downloader, suite: str, keyring: Path = ARCHIVE_KEYRING) -> tuple[Release, str]:
+def read_release(downloader: Downloader, suite: str, keyring: Path) -> tuple[Release, str]:
     """Fetch and check a suite's `InRelease`; return it and how its signature was checked.  Raises FetchError."""
     text, signature = verify_signature(downloader.read(f"dists/{suite}/InRelease", RELEASE_MAX_BYTES), keyring)
     release = parse_release(text)

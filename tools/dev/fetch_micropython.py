@@ -232,7 +232,7 @@ def locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def install(suite: str, arch: str, folder: Path, downloader: Downloader, keyring: Path = ARCHIVE_KEYRING) -> Build:
+def install(suite: str, arch: str, folder: Path, downloader: Downloader, keyring: Path) -> Build:
     """Install a suite's MicroPython into a folder, replacing an older copy of it, and return it.  Raises FetchError.
 
     The build is made in a hidden folder and started there; only then does it get its name.
@@ -360,7 +360,7 @@ def fetch(options: argparse.Namespace) -> list[Build]:
             if present and not options.refresh:
                 builds.append(present[-1])
                 continue
-            builds.append(install(suite, arch, options.folder, downloader))
+            builds.append(install(suite, arch, options.folder, downloader, ARCHIVE_KEYRING))
     return builds
 
 
