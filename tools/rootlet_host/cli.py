@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from . import __version__
+from .board.virtual_command import virtual
 from .errors import EXIT_INTERRUPTED, HostError
 from .keys import app as keys_app
 from .output import err
@@ -23,6 +24,7 @@ app = typer.Typer(
 
 app.add_typer(store_app)
 app.add_typer(keys_app)
+app.command()(virtual)
 
 
 def _show_version(value: bool) -> None:

@@ -1,0 +1,1 @@
+"""Boards: real ones on USB, and the virtual one."""

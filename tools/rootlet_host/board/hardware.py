@@ -1,0 +1,202 @@
+"""What the Unix port lacks to be a board, as a MicroPython program that runs before boot.py.
+
+It puts the board's own file system at `/` in place of the host's, adds what the modules `machine` and `micropython`
+have on boards, and runs boot.py and main.py as firmware does. It speaks to the bridge outside through its terminal:
+marked records in the output (`Marker`), and the terminal's local flags, which the bridge can read at any time.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+import termios
+
+# A record is MARK, the nonce of this start, one letter, eight hexadecimal digits.
+MARK = b"\x00\x1b"
+NONCE_BYTES = 8
+RECORD_BYTES = len(MARK) + NONCE_BYTES + 1 + 8
+
+
+class Marker(enum.Enum):
+    """What the board tells the bridge."""
+
+    MOUNTED = "M"  # the file system is there, boot.py comes next
+    UNMOUNTABLE = "U"  # the flash holds no such file system; value: errno
+    READY = "R"  # boot.py and main.py are over, the prompt comes next
+    RESET = "X"  # machine.reset()
+    SOFT_RESET = "S"  # SystemExit in boot.py or main.py
+    BINARY = "B"  # micropython.kbd_intr(-1): every byte passes as it is
+    TEXT = "E"  # micropython.kbd_intr(3): Ctrl-C interrupts, "\n" is sent as "\r\n"
+    WATCHDOG = "W"  # machine.WDT(timeout=value in ms)
+    FEED = "F"  # WDT.feed()
+
+
+class ResetCause(enum.IntEnum):
+    """`machine.reset_cause()`, numbered as on stm32 and ESP32."""
+
+    POWER_ON = 1
+    HARD = 2
+    WATCHDOG = 3
+    SOFT = 5
+
+
+# The terminal is never in canonical mode and has no interrupt character, so these flags have no effect of their own.
+EXECUTING = termios.IEXTEN  # off while the prompt reads: readline turns every local flag off
+INTERRUPTIBLE = termios.ISIG  # off between kbd_intr(-1) and kbd_intr(3)
+IN_FLASH = termios.ECHONL  # on while a block of the flash is read or written
+FLASH_COUNTER = termios.VTIME  # its value (meaningless while VMIN is 1) counts flash accesses, modulo 128
+
+_SOURCE = r"""
+def start(kind, path, block, blocks, mark, uid, cause, run_main):
+    import gc, machine, micropython, os, sys, termios, vfs
+    def tell(what, value=0):
+        sys.stdout.buffer.write(mark + what + '%08x' % value)
+    idle = termios.tcgetattr(0)
+    idle[3] |= EXECUTING | INTERRUPTIBLE
+    chars = idle[6]
+    for i in range(len(chars)):
+        if isinstance(chars[i], bytes):
+            chars[i] = b'\0'
+    busy = idle[:]
+    busy[3] |= IN_FLASH
+    set_state = termios.tcsetattr
+    set_state(0, 0, idle)
+    class Flash:
+        # Straight-line code without a jump or an allocation that grows.  `off` is given by littlefs only.
+        def __init__(self):
+            self.file = open(path, 'r+b')
+            self.n = 0
+            self.answers = {4: blocks, 5: block}
+        def enter(self):
+            self.n = self.n + 1 & 127
+            chars[COUNTER] = self.n
+            set_state(0, 0, busy)
+        def readblocks(self, n, buf, off=0):
+            self.enter()
+            self.file.seek(n * block + off)
+            self.file.readinto(buf)
+            set_state(0, 0, idle)
+        def writeblocks(self, n, buf, off=0):
+            self.enter()
+            self.file.seek(n * block + off)
+            self.file.write(buf)
+            set_state(0, 0, idle)
+        def ioctl(self, op, arg):
+            return self.answers.get(op, 0)
+    def never():
+        while True:
+            try:
+                import time
+                time.sleep(60)
+            except BaseException:
+                pass
+    try:
+        if kind == 'directory':
+            os.chdir('/')
+            fs = vfs.VfsPosix(path)
+        else:
+            fs = (vfs.VfsLfs2 if kind == 'littlefs' else vfs.VfsFat)(Flash())
+        vfs.umount('/')
+        vfs.mount(fs, '/')
+        os.chdir('/')
+    except OSError as error:
+        tell('U', error.errno)
+        never()
+    class Machine:
+        PWRON_RESET = 1
+        HARD_RESET = 2
+        WDT_RESET = 3
+        SOFT_RESET = 5
+        def reset():
+            tell('X')
+            never()
+        def reset_cause():
+            return cause
+        def unique_id():
+            return uid
+        class WDT:
+            def __init__(self, id=0, timeout=5000):
+                tell('W', timeout)
+            def feed(self):
+                tell('F')
+    class Micropython:
+        def kbd_intr(char):
+            if char != 3 and char != -1:
+                raise ValueError('the virtual board knows 3 and -1')
+            if char == 3:
+                idle[3] |= INTERRUPTIBLE
+                busy[3] |= INTERRUPTIBLE
+            else:
+                idle[3] &= ~INTERRUPTIBLE
+                busy[3] &= ~INTERRUPTIBLE
+            set_state(0, 0, idle)
+            tell('E' if char == 3 else 'B')
+    for source, target in (machine, Machine), (micropython, Micropython):
+        for name in dir(source):
+            if name[0] != '_' and not hasattr(target, name):
+                setattr(target, name, getattr(source, name))
+        sys.modules[source.__name__] = target
+    def run(name):
+        try:
+            os.stat(name)
+        except OSError:
+            return
+        try:
+            execfile(name, __main)
+        except SystemExit:
+            tell('S')
+            never()
+        except BaseException as error:
+            sys.print_exception(error)
+    __main = globals()
+    del __main['start']
+    gc.collect()
+    tell('M')
+    try:
+        run('boot.py')
+        if run_main:
+            run('main.py')
+    finally:
+        tell('R')
+"""
+
+
+def _compact(source: str) -> str:
+    """`source` without comments and with one-space indentation: it is compiled on the board's own heap."""
+    lines = []
+    for line in source.strip("\n").splitlines():
+        text = line.split("  #")[0].rstrip()
+        if text and not text.lstrip().startswith("#"):
+            indent = len(text) - len(text.lstrip())
+            lines.append(" " * (indent // 4) + text.lstrip())
+    return "\n".join(lines)
+
+
+_PROGRAM = _compact(
+    re.sub(
+        r"\b(EXECUTING|INTERRUPTIBLE|IN_FLASH|COUNTER)\b",
+        lambda match: str({"COUNTER": FLASH_COUNTER}.get(match[1]) or globals()[match[1]]),
+        _SOURCE,
+    )
+)
+
+
+def program(
+    *,
+    file_system: str,
+    path: str,
+    block_bytes: int,
+    blocks: int,
+    nonce: str,
+    unique_id: bytes,
+    cause: ResetCause,
+    run_main: bool,
+) -> str:
+    """The program for `micropython -i -c`.
+
+    `file_system` is `directory`, `littlefs` or `fat`; `path` the folder or the image file; `nonce` `NONCE_BYTES`
+    characters that nothing else prints.
+    """
+    mark = MARK.decode() + nonce
+    arguments = (file_system, path, block_bytes, blocks, mark, unique_id, int(cause), run_main)
+    return f"{_PROGRAM}\nstart{arguments!r}\n"
