@@ -37,6 +37,8 @@ class Connection(io.IOBase):
             return b""
         try:
             data = self._stream.read(n)
+            while data is None and self._blocking:  # a TLS 1.3 session ticket came, and nothing else
+                data = self._stream.read(n)
         except BaseException as error:
             raise self._fail(error)
         if data is not None and (n < 0 or len(data) < n):
@@ -48,10 +50,14 @@ class Connection(io.IOBase):
         if self._ended:
             return 0
         try:
-            got = self._stream.readinto(buffer) if n is None else self._stream.readinto(buffer, n)
+            if n is None:
+                n = len(buffer)
+            got = self._stream.readinto(buffer, n)
+            while got is None and self._blocking:
+                got = self._stream.readinto(buffer, n)
         except BaseException as error:
             raise self._fail(error)
-        if got is not None and got < (len(buffer) if n is None else n):
+        if got is not None and got < n:
             self._at_end(not got)
         return got
 
@@ -61,6 +67,8 @@ class Connection(io.IOBase):
             return b""
         try:
             line = self._stream.readline(limit)
+            while line is None and self._blocking:
+                line = self._stream.readline(limit)
         except BaseException as error:
             raise self._fail(error)
         if line is not None and line[-1:] != b"\n" and len(line) != limit:

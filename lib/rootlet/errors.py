@@ -208,7 +208,7 @@ _ENOMEM = const(12)
 
 def common_name(name):
     """The readable part of a Name (DER bytes): its common name, else its last text; '?' if there is none."""
-    from .der import printable_name
+    from .rules import printable_name
 
     return printable_name(name)
 
@@ -225,7 +225,7 @@ def from_handshake(error, handshake, host):
             return _not_tls(observer.refusal, host, error)
         return HandshakeError("%s was refused: %s" % (host, observer.refusal), "Let the server send its chain only", error)
     if handshake.policy is not None and handshake.policy.violation:
-        return _from_violation(handshake.policy.violation, host, error)
+        return _from_violation(handshake, host, error)
     if isinstance(error, ValueError):
         return _from_verify_info(str(error), handshake, host, error)
     number = error.errno if isinstance(error, OSError) else 0
@@ -252,8 +252,10 @@ def _not_tls(first, host, error):
     return NotTLSError("%s sent something that is no TLS record (it begins with %s)" % (host, first), cause=error)
 
 
-def _from_violation(violation, host, error):
-    rule, depth, text, source = violation
+def _from_violation(handshake, host, error):
+    rule, depth, text, source = handshake.policy.violation
+    if rule == "issuer-unknown":
+        return _unknown_issuer(handshake, host, error)
     kind = {"name": HostnameError, "pin": PinError}.get(rule.split("-")[0], PolicyError)
     refused = kind("%s: %s%s" % (host, text, " (%s)" % source if source else ""), cause=error)
     refused.rule = rule

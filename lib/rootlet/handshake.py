@@ -101,6 +101,9 @@ class Handshake:
                 # Mbed TLS's memory lies outside the Python heap on most ports, where the garbage collector does not
                 # see it grow. Freeing twice does nothing.
                 self._tls_context.__del__()
+        from gc import collect
+
+        collect()  # before the texts are imported
         from .errors import from_handshake
 
         return from_handshake(error, self, self.host)

@@ -16,7 +16,7 @@ def test_certificate_message_of_sixteen_kilobytes_is_refused_or_verified_without
     while sum(len(c.tbs_certificate_bytes) + 110 for c in identity.intermediates) < 15_000:
         identity.intermediates.append(pki.make_ca("x" * 60 + str(len(identity.intermediates)), key="RSA-4096").certificate)
     with tls_server(identity) as server:
-        outcome = connect(server.port, options={"heap": "128K"})
+        outcome = connect(server.port, options={"heap": "256K"})
     assert outcome.connected or "HandshakeError" in (outcome.kind, *outcome.kinds)
 
 
@@ -35,7 +35,7 @@ def test_fifty_issuers_are_refused(root: pki.Authority, connect: Connect) -> Non
     key = pki.make_key()
     identity.intermediates += [pki.make_ca(f"{i}", key=key).certificate for i in range(29)]
     with tls_server(identity) as server:
-        outcome = connect(server.port, options={"heap": "128K"})
+        outcome = connect(server.port, options={"heap": "256K"})
     assert outcome.kind == "HandshakeError"
     assert "more than 16 certificates" in outcome.message
 
@@ -51,6 +51,6 @@ def test_length_that_promises_more_than_comes_is_no_reason_to_allocate(connect: 
             pass
 
     with Server(promise) as server:
-        outcome = connect(server.port, options={"heap": "128K"})
+        outcome = connect(server.port, options={"heap": "256K"})
     assert outcome.kind == "HandshakeError"
     assert "16777215" in outcome.message

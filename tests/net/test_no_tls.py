@@ -40,7 +40,7 @@ def test_server_that_sends_garbage_is_refused(garbage: bytes, connect: Connect) 
 def test_garbage_that_looks_like_a_handshake_is_refused(connect: Connect) -> None:
     def send(connection: socket.socket) -> None:
         connection.recv(1)
-        connection.sendall(b"\x16\x03\x03\x00\x40" + os.urandom(64))
+        connection.sendall(b"\x16\x03\x03\x00\x40\x02\x00\x00\x3c" + os.urandom(60))
         while connection.recv(4096):
             pass
 
