@@ -7,7 +7,7 @@ URL    ?=
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint bench clean
+.PHONY: help setup run test lint versions micropython32 bench clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "  make %-12s %s\n", $$1, $$2}'
@@ -31,6 +31,12 @@ lint: $(STAMP) ## Check style and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check tools tests
 	@$(BIN)/mypy
+
+versions: $(STAMP) ## Fetch other versions of MicroPython (Debian's) for the tests
+	@$(BIN)/python tools/dev/fetch_micropython.py
+
+micropython32: ## Build a 32-bit MicroPython whose Mbed TLS uses the Python heap, as on a board
+	@tools/dev/build_micropython32.sh
 
 bench: $(STAMP) ## Measure speed and size against bare tls, side by side
 	@$(BIN)/python tools/dev/bench.py
