@@ -4,7 +4,14 @@ from array import array
 
 from micropython import const
 
-from .der import BIT_STRING, BOOLEAN, INTEGER, OCTET_STRING, OID, SEQUENCE, DerError, Reader
+from .der import DerError, Reader
+
+_BOOLEAN = const(0x01)
+_INTEGER = const(0x02)
+_BIT_STRING = const(0x03)
+_OCTET_STRING = const(0x04)
+_OID = const(0x06)
+_SEQUENCE = const(0x30)
 
 # Kinds of key. The numbers are those of the trust store's format.
 RSA = const(0)
@@ -35,10 +42,13 @@ _PARSED = bytes((15, 17, 19, 37))
 
 _MAX_OTHERS = const(24)  # extensions outside 2.5.29; certificates of the web have about four
 
-_RSA_ENCRYPTION = b"\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01"  # RFC 3279, 2.3.1
-_EC_PUBLIC_KEY = b"\x2a\x86\x48\xce\x3d\x02\x01"  # RFC 5480, 2.1.1
-_SECP256R1 = b"\x2a\x86\x48\xce\x3d\x03\x01\x07"
-_SECP_R1 = b"\x2b\x81\x04\x00"  # then 34: secp384r1, 35: secp521r1
+# AlgorithmIdentifiers of keys, by kind: RFC 3279, 2.3.1 (NULL is required); RFC 5480, 2.1.1 (only named curves).
+_KEY_ALGORITHMS = (
+    b"\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01\x05\x00",
+    b"\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07",
+    b"\x30\x10\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x05\x2b\x81\x04\x00\x22",
+    b"\x30\x10\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x05\x2b\x81\x04\x00\x23",
+)
 _SERVER_AUTH = b"\x2b\x06\x01\x05\x05\x07\x03\x01"  # RFC 5280, 4.2.1.12
 _ANY_EKU = b"\x55\x1d\x25\x00"
 
@@ -48,14 +58,14 @@ class Certificate(Reader):
 
     After `parse(data)` these are offsets into `data`; each has a partner `…_end`:
 
-    - whole values with their tag and length: `issuer`, `subject`, `spki` (SubjectPublicKeyInfo); `not_before`,
-      `not_after` (to be given to `time`, with `spki` as the limit; they have no partner);
-    - contents only: `serial`, `signature` (the algorithm's OID), `key` (RSA: the modulus without leading zeros; EC: the
-      point), `san` (the GeneralNames), `constraints` (the whole NameConstraints), `extensions`. 0 where there is none.
+    - whole values with their tag and length: `issuer`, `subject`, `spki` (SubjectPublicKeyInfo); `not_before` and
+      `not_after` (to be given to `time` with `subject` as the limit; they have no partner);
+    - contents only: `serial`, `san` (the GeneralNames), `constraints` (the whole NameConstraints), `extensions`: 0 where
+      there is none; `signature` (the AlgorithmIdentifier in the signed part; it ends at `issuer`).
 
-    And these are what they say: `version` (1…3), `key_kind`, `key_bits`, `ca`, `path_length` (-1: no limit),
-    `key_usage` (-1: none), `extended_key_usage` (0: none), `duplicate` (an extension comes twice), `unknown_critical`
-    (a critical extension is not understood).
+    And these are what they say: `version` (1…3), `key_kind`, `key_bits` (of an RSA modulus), `ca`, `path_length` (-1: no
+    limit), `key_usage` (-1: none), `extended_key_usage` (0: none), `duplicate` (an extension comes twice),
+    `unknown_critical` (a critical extension is not understood).
     """
 
     def __init__(self, data=None):
@@ -65,43 +75,35 @@ class Certificate(Reader):
             self.parse(data)
 
     def parse(self, data):
-        """Raises DerError. `data` is kept until the next `parse` or `release`."""
+        """Raises DerError. `data` is kept until the next `parse`."""
         self.data = data
         enter = self.enter
         read = self.read
         limit = len(data)
-        at = enter(SEQUENCE, 0, limit)
+        at = enter(_SEQUENCE, 0, limit)
         if self.end != limit:
-            raise DerError("trailing bytes")
-        at = enter(SEQUENCE, at, limit)
-        limit = self.tbs_end = self.end
+            raise DerError
+        at = enter(_SEQUENCE, at, limit)
+        limit = self.end
         self.version = 1
         if read(at, limit) == 0xA0:
             at = self.end
-            self.version = data[enter(INTEGER, self.start, at)] + 1
-            if self.end != at:
-                raise DerError("bad version")
-        self.serial = enter(INTEGER, at, limit)
+            self.version = data[enter(_INTEGER, self.start, at)] + 1
+        self.serial = enter(_INTEGER, at, limit)
         at = self.serial_end = self.end
-        end = enter(SEQUENCE, at, limit)
-        at = self.end
-        self.signature = enter(OID, end, at)
-        self.signature_end = self.end
-        self.issuer = at
-        enter(SEQUENCE, at, limit)
+        self.signature = enter(_SEQUENCE, at, limit)
+        self.issuer = at = self.end
+        enter(_SEQUENCE, at, limit)
         at = self.issuer_end = self.end
-        self.not_before = enter(SEQUENCE, at, limit)
-        at = self.end
+        self.not_before = enter(_SEQUENCE, at, limit)
+        self.subject = at = self.end
         read(self.not_before, at)
         self.not_after = self.end
-        read(self.not_after, at)
-        self.subject = at
-        enter(SEQUENCE, at, limit)
-        at = self.subject_end = self.end
-        self.spki = at
-        end = enter(SEQUENCE, at, limit)
+        enter(_SEQUENCE, at, limit)
+        self.subject_end = self.spki = at = self.end
+        start = enter(_SEQUENCE, at, limit)
         at = self.spki_end = self.end
-        self._parse_key(end, at)
+        self._parse_key(start, at)
         self.san = self.san_end = self.constraints = self.constraints_end = self.extensions = self.extensions_end = 0
         self.ca = self.duplicate = self.unknown_critical = False
         self.path_length = self.key_usage = -1
@@ -110,80 +112,47 @@ class Certificate(Reader):
             tag = read(at, limit)
             at = self.end
             if tag == 0xA3:
-                self.extensions = enter(SEQUENCE, self.start, at)
-                self.extensions_end = self.end
-                if self.end != at:
-                    raise DerError("trailing bytes")
-                self._parse_extensions()
+                self._parse_extensions(enter(_SEQUENCE, self.start, at), at)
             elif tag != 0x81 and tag != 0x82:  # unique identifiers
-                raise DerError("unexpected tag")
-
-    def release(self):
-        """Lets go of the data."""
-        self.data = None
-
-    def _is(self, at, end, wanted):
-        # Comparing the lengths first saves the slice nearly always.
-        return end - at == len(wanted) and self.data[at:end] == wanted
+                raise DerError
 
     def _parse_key(self, at, limit):
         """What kind of key SubjectPublicKeyInfo holds (RFC 3279, 2.3; RFC 5480, 2)."""
-        self.key_kind = OTHER
+        data = self.data
+        self.enter(_SEQUENCE, at, limit)
+        algorithm = data[at : self.end]
+        self.key_kind = _KEY_ALGORITHMS.index(algorithm) if algorithm in _KEY_ALGORITHMS else OTHER
         self.key_bits = 0
-        start = self.enter(SEQUENCE, at, limit)
-        end = at = self.end
-        oid = self.enter(OID, start, end)
-        oid_end = self.end
-        self.key = self.enter(BIT_STRING, at, limit) + 1
-        self.key_end = self.end
-        if self.end != limit or self.key > limit or self.data[self.key - 1]:
-            raise DerError("bad key")
-        if self._is(oid, oid_end, _RSA_ENCRYPTION):
-            at = self.enter(INTEGER, self.enter(SEQUENCE, self.key, limit), limit)
-            end = self.end
-            while at < end and not self.data[at]:
+        if self.key_kind == RSA:
+            # RSAPublicKey begins with the modulus; the BIT STRING's first byte counts its unused bits.
+            at = self.enter(_SEQUENCE, self.enter(_BIT_STRING, self.end, limit) + 1, limit)
+            at = self.enter(_INTEGER, at, limit)
+            while at < self.end and not data[at]:
                 at += 1
-            self.key = at
-            self.key_end = end
-            self.key_kind = RSA
-            if at < end:
-                self.key_bits = 8 * (end - at)
-                top = self.data[at]
+            if at < self.end:
+                self.key_bits = 8 * (self.end - at)
+                top = data[at]
                 while top < 0x80:
                     top <<= 1
                     self.key_bits -= 1
-        elif self._is(oid, oid_end, _EC_PUBLIC_KEY) and self.read(oid_end, end) == OID:
-            oid = self.start
-            end = self.end
-            if self._is(oid, end, _SECP256R1):
-                self.key_kind = P256
-                self.key_bits = 256
-            elif self._is(oid, end - 1, _SECP_R1):
-                kind = self.data[end - 1]
-                if kind == 34:
-                    self.key_kind = P384
-                    self.key_bits = 384
-                elif kind == 35:
-                    self.key_kind = P521
-                    self.key_bits = 521
 
-    def _parse_extensions(self):
+    def _parse_extensions(self, at, limit):
+        self.extensions = at
+        self.extensions_end = limit
         data = self.data
         enter = self.enter
-        at = self.extensions
-        limit = self.extensions_end
         seen = others = 0
         while at < limit:
-            start = enter(SEQUENCE, at, limit)
+            start = enter(_SEQUENCE, at, limit)
             at = self.end
-            oid = enter(OID, start, at)
+            oid = enter(_OID, start, at)
             end = self.end
             critical = False
-            if self.read(end, at) == BOOLEAN:
+            if self.read(end, at) == _BOOLEAN:
                 critical = self._boolean()
                 self.read(self.end, at)
-            if self.tag != OCTET_STRING or self.end != at:
-                raise DerError("bad extension")
+            if self.tag != _OCTET_STRING or self.end != at:
+                raise DerError
             value = self.start
             number = data[end - 1]
             if end - oid == 3 and 9 <= number < 39 and data[oid] == 0x55 and data[oid + 1] == 0x1D:
@@ -196,7 +165,7 @@ class Certificate(Reader):
             else:
                 number = 0
                 if others == _MAX_OTHERS:
-                    raise DerError("too many extensions")
+                    raise DerError
                 for i in range(others):
                     start = self._others[i]
                     # The two bytes before a value are its tag and length, or its length.
@@ -213,34 +182,35 @@ class Certificate(Reader):
             self.constraints = at
             self.constraints_end = end
         elif number in _PARSED:
-            at = self.enter(BIT_STRING if number == _KEY_USAGE else SEQUENCE, at, end)
+            at = self.enter(_BIT_STRING if number == _KEY_USAGE else _SEQUENCE, at, end)
             if self.end != end:
-                raise DerError("trailing bytes")
+                raise DerError
             if number == _KEY_USAGE:
                 self.key_usage = data[at + 1] if end - at > 1 else 0
             elif number == _SUBJECT_ALT_NAME:
                 self.san = at
                 self.san_end = end
             elif number == _BASIC_CONSTRAINTS:
-                if at < end and self.read(at, end) == BOOLEAN:
+                if at < end and self.read(at, end) == _BOOLEAN:
                     self.ca = self._boolean()
                     at = self.end
                 if at < end:
-                    at = self.enter(INTEGER, at, end)
+                    at = self.enter(_INTEGER, at, end)
                     if self.end != end or at == end or data[at] & 0x80:
-                        raise DerError("bad path length")
+                        raise DerError
                     self.path_length = data[at] if end - at == 1 else 0x7F  # no chain is that long
             else:
                 self.extended_key_usage = EKU_OTHER
                 while at < end:
-                    at = self.enter(OID, at, end)
-                    if self._is(at, self.end, _SERVER_AUTH):
+                    at = self.enter(_OID, at, end)
+                    usage = data[at : self.end]
+                    if usage == _SERVER_AUTH:
                         self.extended_key_usage |= EKU_SERVER
-                    elif self._is(at, self.end, _ANY_EKU):
+                    elif usage == _ANY_EKU:
                         self.extended_key_usage |= EKU_ANY
                     at = self.end
 
     def _boolean(self):
         if self.end - self.start != 1:
-            raise DerError("bad boolean")
+            raise DerError
         return self.data[self.start] != 0

@@ -1,6 +1,5 @@
 """Host names: bringing the caller's into one form, and comparing a certificate's with it (RFC 9525, 6)."""
 
-_DIGITS = "0123456789"
 _LABEL = "abcdefghijklmnopqrstuvwxyz0123456789-_"
 
 
@@ -43,57 +42,15 @@ def normalise(host):
 def address(host):
     """The 4 or 16 bytes of the IP address `host` (as `normalise` returns it); None if it is a name.
 
-    Raises ValueError for what looks like an address and is none: a last label that is all digits is never a top-level
-    domain, and what resolvers make of 127.1 or 010.0.0.1 differs.
+    Raises ValueError for what looks like an address and is none.
     """
-    if ":" in host:
-        return _ipv6(host)
+    # A last label that is all digits is never a top-level domain; what resolvers make of 127.1 or 0x7f.1 differs.
     last = host[host.rfind(".") + 1 :]
-    for c in last:
-        if c not in _DIGITS:
-            if last[:2] == "0x":
-                break
-            return None
-    return _ipv4(host)
+    if ":" in host or last.isdigit() or last[:2] == "0x":
+        from .addresses import parse
 
-
-def _ipv4(text):
-    parts = text.split(".")
-    octets = bytearray()
-    for part in parts:
-        # isdigit() alone would also take digits of other scripts.
-        if not 0 < len(part) < 4 or not part.isdigit() or (part[0] == "0" and part != "0") or int(part) > 255:
-            raise ValueError("not an IPv4 address: " + text)
-        octets.append(int(part))
-    if len(octets) != 4:
-        raise ValueError("not an IPv4 address: " + text)
-    return bytes(octets)
-
-
-def _ipv6(text):
-    """RFC 4291, 2.2: eight groups, `::` for one run of zeros, the last two perhaps as an IPv4 address."""
-    head, gap, tail = text.partition("::")
-    halves = []
-    for half in (head, tail):
-        octets = bytearray()
-        groups = half.split(":") if half else ()
-        for i, group in enumerate(groups):
-            if "." in group and i == len(groups) - 1 and (half is tail or not gap):
-                octets.extend(_ipv4(group))
-                continue
-            if not 0 < len(group) < 5:
-                raise ValueError("not an IPv6 address: " + text)
-            for c in group:
-                if c not in "0123456789abcdef":
-                    raise ValueError("not an IPv6 address: " + text)
-            n = int(group, 16)
-            octets.append(n >> 8)
-            octets.append(n & 0xFF)
-        halves.append(octets)
-    zeros = 16 - len(halves[0]) - len(halves[1])
-    if zeros < (2 if gap else 0) or (zeros and not gap):
-        raise ValueError("not an IPv6 address: " + text)
-    return bytes(halves[0] + bytes(zeros) + halves[1])
+        return parse(host)
+    return None
 
 
 def matches(data, start, end, host):

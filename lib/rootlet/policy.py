@@ -1,0 +1,186 @@
+"""What a chain must satisfy beyond what Mbed TLS checks (signatures, dates, path lengths).
+
+The rules and where they come from are in rules.py; docs/chain-policy.md explains them.
+"""
+
+from hashlib import sha256
+
+from micropython import const
+
+from .certificate import Certificate
+from .names import address, matches
+
+# From certificate.py: constants with an underscore cost nothing in a compiled module, others do.
+_RSA = const(0)
+_OTHER = const(4)
+_KEY_CERT_SIGN = const(0x04)
+_EKU_SERVER = const(2)
+_EKU_ANY = const(4)
+
+_DNS_NAME = const(0x82)
+_IP_ADDRESS = const(0x87)
+
+_MIN_RSA_BITS = const(2048)
+
+# Signature algorithms without their last byte. RFC 4055, 3.1 and 5: RSASSA-PSS (10; Mbed TLS sees to its hash), RSA with
+# SHA-256, -384, -512 (11, 12, 13). RFC 5758, 3.2: ECDSA with the same (2, 3, 4).
+_PKCS1 = b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01"
+_ECDSA_SHA2 = b"\x06\x08\x2a\x86\x48\xce\x3d\x04\x03"
+
+_NO_SIGNATURE = b"\x03\x02\0\0"
+
+
+class ChainPolicy:
+    """Judges one chain. `check` is for tls.SSLContext.verify_callback.
+
+    host: as names.normalise returns it. anchors: the trust anchors of this handshake in the order of loading (the list may
+    still grow), each with `exact`, `distrust_after` and `constraints`. blocked: tells from the first 16 bytes of the SHA-256
+    of a SubjectPublicKeyInfo whether that key is blocked; or None. webpki: the CA/Browser Forum's rules, too.
+    """
+
+    def __init__(self, host, anchors, blocked=None, webpki=False):
+        self._address = address(host)
+        self._host = self._address or host.encode()
+        self._anchors = anchors
+        self._anchor = None
+        self._blocked = blocked
+        self._webpki = webpki
+        self._certificate = Certificate()
+        self._constraints = None
+        self._rule = self._evidence = None
+        self._depth = -1  # of the certificate that was seen last
+        self.error = None  # the exception behind the rule "internal"
+
+    @property
+    def violation(self):
+        """None, or (rule, depth, text, section) of what was refused: a short stable name, 0 for the leaf, the reason in
+        words, and the standard's section."""
+        if self._rule is None:
+            return None
+        from .rules import explain
+
+        return explain(self._rule, self._depth, self._evidence, self.error)
+
+    def check(self, der, depth):
+        """To be called for each certificate from the root to the leaf (`der`: a memoryview, not kept). 0: go on, 1: refuse.
+
+        Never raises: an exception would jump over Mbed TLS's clean-up. Whatever goes wrong here refuses the chain.
+        """
+        try:
+            if self._rule is None:
+                try:
+                    self._rule = self._examine(der, depth)
+                except (ValueError, IndexError):
+                    self._rule = "malformed"
+                if self._rule:
+                    self._depth = depth
+                    c = self._certificate
+                    # At most 256 bytes of what the message may need: whose certificate, and which names it has.
+                    if self._rule == "name-mismatch":
+                        self._evidence = bytes(der[c.san : min(c.san_end, c.san + 256)])
+                    elif self._rule != "malformed":
+                        self._evidence = bytes(der[c.subject : min(c.subject_end, c.subject + 256)])
+            self._certificate.data = None
+            if self._rule is None:
+                return 0
+        except BaseException as error:
+            self._rule = self._rule or "internal"
+            self.error = error
+        return 1
+
+    def _examine(self, der, depth):
+        """The first rule that the certificate at `depth` breaks, or None."""
+        c = self._certificate
+        c.parse(der)
+        top = self._depth < 0
+        if not top and depth != self._depth - 1:
+            return "internal"
+        self._depth = depth
+        kind = c.key_kind
+        if kind == _OTHER or (kind == _RSA and (c.key_bits < _MIN_RSA_BITS or c.key_bits & 7)):
+            return "key-weak"
+        if self._blocked and self._blocked(sha256(der[c.spki : c.spki_end]).digest()[:16]):
+            return "key-blocked"
+        if top:
+            if depth:
+                return self._take_anchor(c)
+            # A chain of one: the server's certificate is itself what is trusted.
+            for anchor in self._anchors:
+                if anchor.exact:
+                    return self._leaf(c, True)
+            return "issuer-unknown"
+        if c.version != 3:
+            return "version"
+        if c.duplicate:
+            return "extension-duplicate"
+        if c.unknown_critical:
+            return "extension-critical"
+        at = c.signature
+        if der[at : at + 10] == _PKCS1:
+            weak = not 10 <= der[at + 10] <= 13
+        else:
+            weak = der[at : at + 9] != _ECDSA_SHA2 or not 2 <= der[at + 9] <= 4
+        if weak:
+            return "signature-weak"
+        if c.issuer_end - c.issuer == 2:
+            return "issuer-empty"
+        rule = None
+        # Self-issued certificates below the root serve key rollover: RFC 5280, 6.1.3, b.
+        if self._constraints and (not depth or der[c.issuer : c.issuer_end] != der[c.subject : c.subject_end]):
+            rule = self._constraints.check(c)
+        if self._webpki and not rule:
+            from .webpki import check
+
+            rule = check(c, depth)
+        return rule or (self._issuer(c) if depth else self._leaf(c, False))
+
+    def _take_anchor(self, c):
+        """The certificate is one that anchor.py wrote: its serial number says which of the anchors it stands for.
+
+        An exact certificate has a signature; it must not sign for others.
+        """
+        number = c.data[c.serial]
+        if number >= len(self._anchors) or c.data[-4:] != _NO_SIGNATURE or self._anchors[number].exact:
+            return "issuer-unknown"
+        self._anchor = self._anchors[number]
+        return self._constrain(self._anchor.constraints) if self._anchor.constraints else None
+
+    def _constrain(self, value):
+        if not self._constraints:
+            from .constraints import Constraints
+
+            self._constraints = Constraints(self._webpki)
+        return self._constraints.add(value)
+
+    def _issuer(self, c):
+        if not c.ca or not c.key_usage & _KEY_CERT_SIGN:
+            return "issuer-not-ca"
+        if c.extended_key_usage and not c.extended_key_usage & (_EKU_SERVER | _EKU_ANY):
+            return "usage"
+        if c.subject_end - c.subject == 2:
+            return "issuer-empty"
+        return self._constrain(bytes(c.data[c.constraints : c.constraints_end])) if c.constraints else None
+
+    def _leaf(self, c, exact):
+        if not exact:
+            if c.ca or (c.key_usage >= 0 and c.key_usage & _KEY_CERT_SIGN):
+                return "leaf-is-ca"
+            after = self._anchor.distrust_after
+            if after and c.time(c.not_before, c.spki) > after:
+                return "anchor-distrusted"
+        if c.extended_key_usage and not c.extended_key_usage & _EKU_SERVER:
+            return "usage"
+        at = c.san
+        end = c.san_end
+        if at == end:
+            return "san-missing"
+        wanted = _IP_ADDRESS if self._address else _DNS_NAME
+        while at < end:
+            if c.read(at, end) == wanted:
+                if self._address:
+                    if c.data[c.start : c.end] == self._host:
+                        return None
+                elif matches(c.data, c.start, c.end, self._host):
+                    return None
+            at = c.end
+        return "name-mismatch"

@@ -1,0 +1,113 @@
+"""The rules of the chain policy in words. Imported when one is broken."""
+
+from .der import DerError, Reader
+
+# rule: (what is wrong, where it is written). BR: CA/Browser Forum Baseline Requirements for TLS server certificates.
+RULES = {
+    "malformed": ("is not well-formed DER", "RFC 5280, 4.1"),
+    "internal": ("could not be checked", ""),
+    "issuer-unknown": ("was not issued by a trust anchor", "RFC 5280, 6.1"),
+    "version": ("is not of version 3", "RFC 5280, 4.1.2.1"),
+    "issuer-empty": ("has an empty issuer, or is a CA with an empty subject", "RFC 5280, 4.1.2.4 and 4.1.2.6"),
+    "key-weak": ("has a key other than RSA (2048 bits or more, whole bytes), P-256, P-384 or P-521", "BR 6.1.5"),
+    "key-blocked": ("has a key that is on the list of blocked keys", ""),
+    "signature-weak": ("is not signed with RSA or ECDSA and SHA-256, SHA-384 or SHA-512", "BR 7.1.3.2"),
+    "extension-duplicate": ("has the same extension twice", "RFC 5280, 4.2"),
+    "extension-critical": ("has a critical extension that is not understood", "RFC 5280, 4.2"),
+    "issuer-not-ca": ("signed another certificate without being a CA", "RFC 5280, 4.2.1.3 and 4.2.1.9"),
+    "usage": ("must not be used for TLS servers (extended key usage)", "RFC 5280, 4.2.1.12"),
+    "leaf-is-ca": ("belongs to a CA, not to a server", "BR 7.1.2.7.8"),
+    "anchor-distrusted": ("was issued after its root lost trust", "docs/store-format.md, distrust-after"),
+    "san-missing": ("has no subject alternative name", "RFC 9525, 2"),
+    "name-mismatch": ("is for other names", "RFC 9525, 6"),
+    "constraints": ("has a name that a CA above it must not certify", "RFC 5280, 4.2.1.10"),
+    "constraints-malformed": ("has name constraints that make no sense", "RFC 5280, 4.2.1.10"),
+    "constraints-unsupported": ("has a name of a form that a CA above limits and that is not checked here", "RFC 5280, 4.2.1.10"),
+    "constraints-excessive": ("has too many names or name constraints to compare", "RFC 5280, 4.2.1.10"),
+    # Only with policy="webpki".
+    "serial": ("has a serial number that is not positive, or longer than 20 bytes", "RFC 5280, 4.1.2.2"),
+    "authority-key-identifier": ("lacks an authority key identifier of the right form", "RFC 5280, 4.2.1.1; BR 7.1.2.11.1"),
+    "subject-key-identifier": ("is a CA without a subject key identifier, or has a critical one", "RFC 5280, 4.2.1.2"),
+    "policy-constraints": ("has policy constraints that are not critical", "RFC 5280, 4.2.1.11"),
+    "authority-information-access": ("has a malformed authority information access", "RFC 5280, 4.2.2.1"),
+    "basic-constraints": ("is a CA without critical basic constraints", "RFC 5280, 4.2.1.9"),
+    "key-usage": ("is a CA without a key usage", "RFC 5280, 4.2.1.3"),
+    "root-usage": ("is a root with an extended key usage", "BR 7.1.2.1.2"),
+    "leaf-usage": ("lacks an extended key usage, or it is critical or anyExtendedKeyUsage", "BR 7.1.2.7.6"),
+    "leaf-constraints": ("is no CA and has name constraints", "RFC 5280, 4.2.1.10"),
+    "san-critical": ("has a subject alternative name that is critical although there is a subject, or the reverse", "BR 7.1.2.7.12"),
+    "san-form": ("has a subject alternative name of a wrong form", "RFC 5280, 4.2.1.6"),
+    "common-name": ("has a common name that is not among its subject alternative names", "BR 7.1.4.3"),
+}
+
+_SHOWN_NAMES = 6
+
+
+def explain(rule, depth, evidence=None, error=None):
+    """(rule, depth, text, section). `evidence`: the beginning of the certificate's subject (DER), or of its GeneralNames
+    if its names are the matter; None if it has none. `error`: the exception behind "internal"."""
+    text, section = RULES[rule]
+    if rule == "issuer-unknown":
+        which = "the last certificate of the chain"
+    elif depth == 0:
+        which = "the server's certificate"
+    else:
+        which = "the CA certificate at depth %d" % depth
+    if evidence and rule == "name-mismatch":
+        text += ": " + ", ".join(general_names(evidence))
+    elif evidence:
+        which += " ('%s')" % printable_name(evidence)
+    if error is not None:
+        text += " (%s: %s)" % (type(error).__name__, error)
+    return rule, depth, which + " " + text, section
+
+
+def general_names(data):
+    """The names in GeneralNames (contents, perhaps cut off) as text: dNSNames and iPAddresses, at most six."""
+    shown = []
+    reader = Reader(data)
+    at = 0
+    try:
+        while at < len(data):
+            form = reader.read(at, len(data))
+            at = reader.end
+            value = data[reader.start : at]
+            if len(shown) == _SHOWN_NAMES:
+                shown.append("...")
+                break
+            if form == 0x82:
+                shown.append(_printable(value))
+            elif form == 0x87:
+                from .webpki import address_text
+
+                shown.append(address_text(value) if len(value) in (4, 16) else "?")
+    except DerError:
+        shown.append("...")
+    return shown or ["none of a host"]
+
+
+def printable_name(name):
+    """The readable part of a Name (DER, perhaps cut off): its common name, else its last text; "?" if there is none."""
+    reader = Reader(name)
+    text = b""
+    # Not entered but stepped into: a Name that was cut off does not fit its own length any more.
+    at = 2 if name[1:2] < b"\x80" else 2 + (name[1] & 0x7F)
+    try:
+        while at < len(name):
+            start = reader.enter(0x31, at, len(name))
+            at = reader.end
+            start = reader.enter(0x30, start, at)
+            start = reader.enter(0x06, start, at)
+            oid = name[start : reader.end]
+            reader.read(reader.end, at)
+            text = name[reader.start : reader.end]
+            if oid == b"\x55\x04\x03":
+                break
+    except DerError:
+        pass
+    return _printable(text) or "?"
+
+
+def _printable(text):
+    """ASCII as it is, everything else as `?`: it comes from a stranger and goes to a terminal."""
+    return "".join(chr(c) if 0x20 <= c < 0x7F else "?" for c in text[:64])

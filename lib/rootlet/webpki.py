@@ -1,0 +1,216 @@
+"""The stricter rules of the public web (policy="webpki"): CA/Browser Forum Baseline Requirements (BR) 7.1, and what
+RFC 5280 asks of those who issue certificates but most clients do not enforce.
+
+Imported only when asked for. What a trust anchor must be like is checked once, when it is loaded (`check_root`):
+a handshake sees only its key.
+"""
+
+from micropython import const
+
+from .certificate import EKU_ANY, Certificate
+
+_OID = const(0x06)
+_SEQUENCE = const(0x30)
+_SET = const(0x31)
+_DNS_NAME = const(0x82)
+_IP_ADDRESS = const(0x87)
+
+# Extensions under 2.5.29.
+_SUBJECT_KEY_IDENTIFIER = const(14)
+_KEY_USAGE = const(15)
+_SUBJECT_ALT_NAME = const(17)
+_BASIC_CONSTRAINTS = const(19)
+_AUTHORITY_KEY_IDENTIFIER = const(35)
+_POLICY_CONSTRAINTS = const(36)
+_EXTENDED_KEY_USAGE = const(37)
+
+_AUTHORITY_INFO_ACCESS = b"\x2b\x06\x01\x05\x05\x07\x01\x01"  # RFC 5280, 4.2.2.1
+_COMMON_NAME = b"\x55\x04\x03"
+
+
+class _Extensions:
+    """Walks the extensions again: the default policy has no use for what is noted here.
+
+    Range (start, end, critical) of the value by the last number of 2.5.29.x; `aia` for authorityInfoAccess.
+    """
+
+    def __init__(self, c):
+        self.found = {}
+        self.aia = None
+        at = c.extensions
+        limit = c.extensions_end
+        while at < limit:
+            start = c.enter(_SEQUENCE, at, limit)
+            at = c.end
+            oid = bytes(c.data[c.enter(_OID, start, at) : c.end])
+            critical = c.read(c.end, at) == 0x01
+            if critical:
+                critical = c.data[c.start] != 0
+                c.read(c.end, at)
+            if oid == _AUTHORITY_INFO_ACCESS:
+                self.aia = (c.start, at)
+            elif len(oid) == 3 and oid[:2] == b"\x55\x1d":
+                self.found[oid[2]] = (c.start, at, critical)
+
+    def critical(self, number):
+        """Whether extension `number` is critical; None if there is none."""
+        return self.found[number][2] if number in self.found else None
+
+
+def check(c, depth):
+    """The first rule that `c`, a Certificate below the trust anchor, breaks, or None. `depth` 0 is the leaf."""
+    extensions = _Extensions(c)
+    critical = extensions.critical
+    n = c.serial_end - c.serial
+    # RFC 5280, 4.1.2.2; a leading zero byte keeps the number positive and counts.
+    if not 0 < n <= 20 or c.data[c.serial] & 0x80 or not any(c.data[c.serial : c.serial_end]):
+        return "serial"
+    if critical(_AUTHORITY_KEY_IDENTIFIER) is not False or _key_identifier(c, extensions) is None:
+        return "authority-key-identifier"
+    if critical(_SUBJECT_KEY_IDENTIFIER):
+        return "subject-key-identifier"
+    if _POLICY_CONSTRAINTS in extensions.found:
+        return "policy-constraints"  # critical, it is refused as not understood; it must not be anything else
+    if extensions.aia and not _aia_is_whole(c, extensions.aia):
+        return "authority-information-access"
+    if depth:
+        return _check_ca(c, extensions)
+    if critical(_EXTENDED_KEY_USAGE) is not False or c.extended_key_usage & EKU_ANY:
+        return "leaf-usage"
+    if c.constraints:
+        return "leaf-constraints"
+    if critical(_SUBJECT_ALT_NAME) != (c.subject_end - c.subject == 2):
+        return "san-critical"
+    return _check_names(c)
+
+
+def check_root(der):
+    """The first rule that the CA certificate `der` (bytes) breaks as a trust anchor (BR 7.1.2.1), or None.
+
+    Raises DerError.
+    """
+    c = Certificate(der)
+    extensions = _Extensions(c)
+    if c.duplicate:
+        return "extension-duplicate"
+    if c.unknown_critical:
+        return "extension-critical"
+    if c.subject_end - c.subject == 2:
+        return "issuer-empty"
+    if c.extended_key_usage:
+        return "root-usage"
+    self_signed = der[c.subject : c.subject_end] == der[c.issuer : c.issuer_end]
+    if _AUTHORITY_KEY_IDENTIFIER not in extensions.found:
+        if not self_signed:
+            return "authority-key-identifier"
+    else:
+        identifier = _key_identifier(c, extensions)
+        ski = extensions.found.get(_SUBJECT_KEY_IDENTIFIER)
+        if (
+            extensions.critical(_AUTHORITY_KEY_IDENTIFIER)
+            or identifier is None
+            or (self_signed and ski and identifier != der[c.enter(0x04, ski[0], ski[1]) : c.end])
+        ):
+            return "authority-key-identifier"
+    return _check_ca(c, extensions)
+
+
+def _check_ca(c, extensions):
+    if not c.ca or not extensions.critical(_BASIC_CONSTRAINTS):
+        return "basic-constraints"
+    if extensions.critical(_SUBJECT_KEY_IDENTIFIER) is not False:
+        return "subject-key-identifier"
+    if extensions.critical(_KEY_USAGE) is None:
+        return "key-usage"
+    return None
+
+
+def _key_identifier(c, extensions):
+    """The keyIdentifier of authorityKeyIdentifier; None if it is missing or not alone (BR 7.1.2.11.1)."""
+    at, limit, _ = extensions.found[_AUTHORITY_KEY_IDENTIFIER]
+    at = c.enter(_SEQUENCE, at, limit)
+    end = c.end
+    if end != limit or at == end or c.read(at, end) != 0x80 or c.end != end:
+        return None
+    return c.data[c.start : end]
+
+
+def _aia_is_whole(c, extent):
+    """SEQUENCE of one or more of SEQUENCE {OID, GeneralName}."""
+    at, limit = extent
+    at = c.enter(_SEQUENCE, at, limit)
+    end = c.end
+    if end != limit or at == end:
+        return False
+    while at < end:
+        start = c.enter(_SEQUENCE, at, end)
+        at = c.end
+        c.enter(_OID, start, at)
+        c.read(c.end, at)
+        if c.end != at:
+            return False
+    return True
+
+
+def _check_names(c):
+    """Form of the dNSNames and iPAddresses (BR 7.1.2.7.12), and each common name is one of them (BR 7.1.4.3)."""
+    texts = []
+    at = c.san
+    while at < c.san_end:
+        form = c.read(at, c.san_end)
+        value = bytes(c.data[c.start : c.end])
+        at = c.end
+        if form == _DNS_NAME:
+            if not _is_dns_name(value):
+                return "san-form"
+            texts.append(value)
+        elif form == _IP_ADDRESS:
+            if len(value) not in (4, 16):
+                return "san-form"
+            texts.append(address_text(value).encode())
+    at = c.enter(_SEQUENCE, c.subject, c.subject_end)
+    while at < c.subject_end:
+        start = c.enter(_SET, at, c.subject_end)
+        at = c.end
+        while start < at:
+            kind = c.enter(_SEQUENCE, start, at)
+            start = c.end
+            kind = c.data[c.enter(_OID, kind, start) : c.end]
+            c.read(c.end, start)
+            if kind == _COMMON_NAME and bytes(c.data[c.start : c.end]) not in texts:
+                return "common-name"
+    return None
+
+
+def _is_dns_name(value):
+    """Preferred name syntax (RFC 1034, 3.5; RFC 1123, 2.1), the first label perhaps `*`, the last not a number."""
+    labels = value.split(b".")
+    if labels[0] == b"*":
+        labels.pop(0)
+    if not labels or len(value) > 253 or labels[-1].isdigit():
+        return False
+    for label in labels:
+        if not 0 < len(label) < 64 or label[0] == 0x2D or label[-1] == 0x2D:
+            return False
+        for c in label:
+            if not (0x61 <= c | 0x20 <= 0x7A and c & 0x40 or 0x30 <= c <= 0x39 or c == 0x2D):
+                return False
+    return True
+
+
+def address_text(octets):
+    """An IP address (4 or 16 bytes) as RFC 3986, 3.2.2, and RFC 5952, 4, want it written."""
+    if len(octets) == 4:
+        return "%d.%d.%d.%d" % tuple(octets)
+    groups = [octets[i] << 8 | octets[i + 1] for i in range(0, 16, 2)]
+    best = length = 0
+    for i in range(8):
+        n = 0
+        while i + n < 8 and not groups[i + n]:
+            n += 1
+        if n > length:
+            best, length = i, n
+    texts = ["%x" % group for group in groups]
+    if length < 2:
+        return ":".join(texts)
+    return ":".join(texts[:best]) + "::" + ":".join(texts[best + length :])
