@@ -22,7 +22,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 run: $(STAMP) ## The main job on the Unix port: a verified HTTPS GET (URL=https://... for the real Internet)
-	@$(BIN)/rootlet demo $(if $(URL),--url $(URL))
+	@$(BIN)/rootlet demo $(if $(URL),--url '$(URL)')
 
 test: $(STAMP) ## Run every test
 	@$(BIN)/pytest -n 2 $(ARGS)

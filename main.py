@@ -1,0 +1,232 @@
+"""The application: brings the network up, runs a verified HTTPS job on a schedule, and says in words how it went.
+
+The same file runs on a board (after boot.py) and under the Unix port. It is configured by rootlet.json; what to do with the
+server's answer is `handle`: make it yours.
+"""
+
+import gc
+import sys
+from time import sleep_ms, ticks_diff, ticks_ms
+
+from micropython import const
+
+from rootlet import config, report
+
+_SLICE_MS = const(1000)  # longest time between two feedings of the watchdog while waiting
+_FIRST_RETRY_S = const(5)
+_LAST_RETRY_S = const(600)
+_CHUNK = const(512)
+
+
+class Watchdog:
+    """The board's hardware watchdog, or none. `timeout_ms` 0: none."""
+
+    def __init__(self, timeout_ms):
+        self._wdt = None
+        if timeout_ms:
+            import machine
+
+            if hasattr(machine, "WDT"):
+                self._wdt = machine.WDT(timeout=timeout_ms)
+
+    @property
+    def running(self):
+        return self._wdt is not None
+
+    def feed(self):
+        if self._wdt is not None:
+            self._wdt.feed()
+
+    def idle(self, ms):
+        """Sleeps `ms`, feeding all the time."""
+        # Counted, not calculated: ticks end after six days, and a schedule may be longer.
+        while ms > 0:
+            self.feed()
+            sleep_ms(min(ms, _SLICE_MS))
+            ms -= _SLICE_MS
+        self.feed()
+
+
+def handle(response, settings, watchdog, out):
+    """Gets the answer of the server, which is verified by now. Prints its beginning; yours will do something with it.
+
+    The body comes in pieces as `readinto` reads it; all of it need never fit into memory.
+    """
+    buffer = memoryview(bytearray(_CHUNK))
+    shown = b""
+    total = 0
+    while total < settings["max_bytes"]:
+        n = response.readinto(buffer[: min(_CHUNK, settings["max_bytes"] - total)])
+        if not n:
+            break
+        watchdog.feed()
+        total += n
+        room = settings["print_bytes"] - len(shown)
+        if room > 0:
+            shown += buffer[: min(n, room)]
+    else:
+        out.note("the body goes on after %d bytes, the limit that job.max_bytes sets" % total)
+    if shown:
+        out.text(shown)
+    if total > len(shown):
+        out.note("… %d of %d bytes shown" % (len(shown), total))
+    return total
+
+
+class Application:
+    """One job, repeated. `settings`: what `rootlet.config.load` returns. `out`: a rootlet.report.Report."""
+
+    def __init__(self, settings, out):
+        self.settings = settings
+        self.out = out
+        self.watchdog = Watchdog(settings["watchdog_ms"])
+        self._context = None
+
+    def run(self):
+        """Cycle after cycle until the schedule ends (job.period_s is 0) or Ctrl-C. Returns whether the last one went well."""
+        period_s = self.settings["job"]["period_s"]
+        failures = 0
+        while True:
+            began_ms = ticks_ms()
+            good = self.cycle()
+            if not period_s:
+                return good
+            failures = 0 if good else failures + 1
+            delay_ms = 1000 * (retry_s(failures, period_s) if failures else period_s)
+            if good:
+                delay_ms = max(0, delay_ms - ticks_diff(ticks_ms(), began_ms))
+            self.out.note("next in %d s" % (delay_ms // 1000))
+            self.watchdog.idle(delay_ms)
+
+    def cycle(self):
+        """The whole job once. Returns whether it went well; reports whatever went wrong, and raises only what is not an
+        Exception (KeyboardInterrupt)."""
+        self.watchdog.feed()
+        try:
+            return self._cycle()
+        except Exception as error:
+            # The next cycle begins anew: a store may have been replaced, memory may be short.
+            self._context = None
+            gc.collect()
+            try:
+                self.out.failed(error)
+                if not isinstance(error, (OSError, MemoryError)):
+                    sys.print_exception(error)  # nobody foresaw it: where did it come from?
+            except Exception:
+                print("  ! no memory to say what went wrong")
+            return False
+        finally:
+            gc.collect()
+            self.watchdog.feed()
+
+    def _cycle(self):
+        settings = self.settings
+        out = self.out
+        if settings["network"]["kind"] != "none":
+            from rootlet import network
+
+            out.begin("Joining the network")
+            out.ok(network.describe(network.up(settings["network"], self.watchdog.idle)))
+        context = self._trust()
+        self._set_clock(context)
+        out.begin("Checking the entropy source")
+        from rootlet import entropy
+
+        entropy.check()
+        out.ok("1024 bits are neither constant nor periodic")
+        return self._get(context)
+
+    def _trust(self):
+        """The context; made once, because checking a store reads all of it."""
+        settings = self.settings
+        if self._context is None:
+            from rootlet import Context
+
+            self.out.begin("Loading trust store")
+            self._context = Context(
+                stores=list(settings["stores"]),
+                cafile=settings["cafile"],
+                ciphers=settings["ciphers"],
+                policy=settings["policy"],
+                timeout_ms=settings["job"]["timeout_ms"],
+            )
+            self.out.ok(report.stores(self._context))
+            gc.collect()
+        return self._context
+
+    def _set_clock(self, context):
+        from rootlet import clock
+
+        self.out.begin("Checking the clock")
+        try:
+            clock.check(context.stores)
+        except OSError:
+            if not self.settings["ntp_host"] or not hasattr(clock, "synchronise"):
+                raise
+            self.watchdog.feed()
+            clock.synchronise(self.settings["ntp_host"])
+            clock.check(context.stores)
+        self.out.ok(report.utc(clock.now()))
+
+    def _get(self, context):
+        from rootlet import http
+
+        out = self.out
+        job = self.settings["job"]
+        host, port, _ = http.split_url(job["url"])
+        out.begin("Handshake with %s:%d" % (host, port))
+        self.watchdog.feed()
+        began_ms = ticks_ms()
+        with http.get(
+            job["url"], context, headers=job["headers"], timeout_ms=job["timeout_ms"], address=job["address"]
+        ) as response:
+            self.watchdog.feed()
+            out.ok(report.handshake(response.connection))
+            out.begin("Verifying peer")
+            out.ok(report.peer(response.connection, context, host))
+            out.begin("GET")
+            out.ok("%d %s" % (response.status, report.printable(response.reason)))
+            if 300 <= response.status < 400:
+                out.note("redirects are not followed; the server says: " + report.printable(response.headers.get("location", "")))
+            total = handle(response, job, self.watchdog, out)
+            status = response.status
+        out.note("%d bytes of body, %d ms in all" % (total, ticks_diff(ticks_ms(), began_ms)))
+        return status < 400
+
+
+def retry_s(failures, period_s):
+    """Seconds to wait after so many failures in a row: 5, 10, 20 …, at most ten minutes or the period if that is longer.
+
+    A quarter more or less by chance, so that boards that failed together do not all come back together.
+    """
+    from os import urandom
+
+    delay_s = min(_FIRST_RETRY_S << min(failures - 1, 16), max(_LAST_RETRY_S, period_s))
+    return max(1, delay_s * (192 + urandom(1)[0] // 2) // 256)
+
+
+def main(path="rootlet.json", out=None):
+    """Runs the application. Returns an exit status: 0 the job was done, 1 it failed, 130 Ctrl-C."""
+    out = out or report.Report()
+    application = None
+    try:
+        application = Application(config.load(path), out)
+        return 0 if application.run() else 1
+    except KeyboardInterrupt:
+        out.note("stopped")
+        if application is not None and application.watchdog.running:
+            # No port can stop a watchdog.
+            out.note("the watchdog runs on: the board restarts within %d s" % (application.settings["watchdog_ms"] // 1000 + 1))
+        return 130
+    except Exception as error:
+        out.failed(error)
+        return 1
+    finally:
+        gc.collect()
+
+
+if __name__ == "__main__":
+    _status = main()
+    # On a board SystemExit would mean a soft reset, and main.py would begin again.
+    if _status and sys.platform in ("linux", "darwin", "win32"):
+        sys.exit(_status)

@@ -9,6 +9,7 @@ import typer
 
 from . import __version__
 from .board.virtual_command import virtual
+from .demo import demo
 from .errors import EXIT_INTERRUPTED, HostError
 from .keys import app as keys_app
 from .output import err
@@ -24,6 +25,7 @@ app = typer.Typer(
 
 app.add_typer(store_app)
 app.add_typer(keys_app)
+app.command()(demo)
 app.command()(virtual)
 
 

@@ -1,0 +1,140 @@
+"""The board's configuration: `rootlet.json`, written by `rootlet deploy` and checked before anything is done with it.
+
+Everything is optional but `job.url`:
+
+    network     kind          "none" (the operating system's, or the application's own), "wifi" or "ethernet"
+                ssid          1 … 32 bytes; password: at most 64 bytes, empty for an open network
+                hostname      what the board calls itself in the network
+                timeout_ms    for one attempt; retries: further attempts in one cycle
+    stores      paths of trust stores; cafile: path of further CA certificates, PEM or DER
+    policy      "default" or "webpki"; ciphers: list of Mbed TLS cipher suite names
+    ntp_host    time server, asked when the clock is not set
+    watchdog_ms 0: none
+    job         url           what to GET, https only; address: where to dial instead of the URL's host
+                headers       further header fields; period_s: 0 is once
+                timeout_ms    of dialling and handshake together, then of each wait
+                max_bytes     of the body that are read; print_bytes: of these that are printed
+"""
+
+_FILE = "rootlet.json"
+_MAX_FILE = 8192
+_REMEDY = "Correct rootlet.toml and deploy again (rootlet deploy)"
+
+# A choice is a tuple of words, the first being the default. Everything else: [type, least, most, default], where least
+# and most are values of a number and lengths of the rest.
+_TOP = {
+    "stores": [list, 0, 4, ("/certs/roots.rtlt",)],
+    "cafile": [str, 1, 255, None],
+    "policy": ("default", "webpki"),
+    "ciphers": [list, 1, 64, None],
+    "ntp_host": [str, 1, 253, None],
+    # STM32's independent watchdog counts to 32.7 s: ports/stm32/machine_wdt.c
+    "watchdog_ms": [int, 0, 32_000, 0],
+}
+_NETWORK = {
+    "kind": ("none", "wifi", "ethernet"),
+    "ssid": [str, 1, 32, None],
+    "password": [str, 0, 64, ""],
+    "hostname": [str, 1, 32, None],
+    "timeout_ms": [int, 1000, 120_000, 15_000],
+    "retries": [int, 0, 100, 4],
+}
+_JOB = {
+    "url": [str, 9, 2048, None],
+    "address": [str, 1, 253, None],
+    "headers": [dict, 0, 16, None],
+    "period_s": [int, 0, 604_800, 0],
+    "timeout_ms": [int, 100, 120_000, 10_000],
+    "max_bytes": [int, 0, 1 << 30, 65_536],
+    "print_bytes": [int, 0, 4096, 512],
+}
+_WORDS = {str: "a text", int: "a whole number", list: "a list of texts", dict: "a table of texts"}
+
+
+def load(path=_FILE):
+    """The configuration in the file at `path`. Raises ConfigError, which names the key that is wrong."""
+    from json import loads
+
+    try:
+        with open(path) as file:
+            text = file.read(_MAX_FILE + 1)
+    except (OSError, UnicodeError) as error:
+        _refuse("%s cannot be read" % path, "Write one with rootlet deploy", error)
+    if len(text) > _MAX_FILE:
+        _refuse("%s is longer than %d characters" % (path, _MAX_FILE))
+    try:
+        given = loads(text)
+    except ValueError as error:
+        _refuse("%s is not JSON" % path, _REMEDY, error)
+    return check(given)
+
+
+def check(given):
+    """`given` (what the JSON says) with every default filled in. Raises ConfigError."""
+    if type(given) is not dict:
+        _refuse("the configuration is no table")
+    given = dict(given)
+    network = _table(given.pop("network", {}), _NETWORK, "network.")
+    job = _table(given.pop("job", {}), _JOB, "job.")
+    config = _table(given, _TOP, "")
+    config["network"] = network
+    config["job"] = job
+    if not job["url"]:
+        _refuse("job.url is missing", "Say what to fetch: https://host/path")
+    if job["url"][:8].lower() != "https://":
+        _refuse("job.url must begin with https://", "rootlet makes verified connections only")
+    if network["kind"] == "wifi" and not network["ssid"]:
+        _refuse("network.ssid is missing")
+    if not config["stores"] and not config["cafile"]:
+        _refuse("stores is empty and there is no cafile", "Name at least one thing to trust")
+    watchdog_ms = config["watchdog_ms"]
+    # Nobody feeds it while one of these calls waits. Starting the PHY without a cable takes 10 s: ports/stm32/eth.c.
+    least_ms = max(job["timeout_ms"], 10_000 if network["kind"] == "ethernet" else 0) + 5000
+    if watchdog_ms and watchdog_ms < least_ms:
+        message = "watchdog_ms is %d: here it must be 0 or at least %d" % (watchdog_ms, least_ms)
+        _refuse(message, "Raise it, or lower job.timeout_ms")
+    return config
+
+
+def _table(given, rules, where):
+    if type(given) is not dict:
+        _refuse("%s is no table" % where[:-1])
+    table = {}
+    for key in given:
+        if key not in rules:
+            _refuse("%s%s is no setting" % (where, key), "Known here: " + ", ".join(sorted(rules)))
+    for key, rule in rules.items():
+        value = given.get(key)
+        if type(rule) is tuple:
+            if value is None:
+                value = rule[0]
+            elif value not in rule:
+                _refuse("%s%s must be one of: %s" % (where, key, ", ".join(rule)))
+        elif value is None:
+            value = rule[3]
+        else:
+            _check(value, rule, where + key)
+        table[key] = value
+    return table
+
+
+def _check(value, rule, name):
+    # Never says the value: it may be a password. `type`, because True is an int elsewhere.
+    kind, least, most, _ = rule
+    if type(value) is not kind:
+        _refuse("%s must be %s" % (name, _WORDS[kind]))
+    n = value if kind is int else len(value.encode() if kind is str else value)
+    if not least <= n <= most:
+        unit = "" if kind is int else " bytes long" if kind is str else " entries long"
+        _refuse("%s must be %d to %d%s" % (name, least, most, unit))
+    if kind is str and "\0" in value:
+        _refuse("%s has a zero byte" % name)
+    for entry in value.values() if kind is dict else value if kind is list else ():
+        if type(entry) is not str:
+            _refuse("%s must be %s" % (name, _WORDS[kind]))
+
+
+def _refuse(message, remedy=_REMEDY, cause=None):
+    from .errors import ConfigError
+
+    raise ConfigError(message, remedy, cause)
