@@ -60,11 +60,11 @@ class Certificate(Reader):
 
     - whole values with their tag and length: `issuer`, `subject`, `spki` (SubjectPublicKeyInfo); `not_before` and
       `not_after` (to be given to `time` with `subject` as the limit; they have no partner);
-    - contents only: `serial`, `san` (the GeneralNames), `constraints` (the whole NameConstraints), `extensions`: 0 where
-      there is none; `signature` (the AlgorithmIdentifier in the signed part; it ends at `issuer`).
+    - contents only: `serial`, `san` (the GeneralNames), `constraints` (the whole NameConstraints), `extensions`: 0
+      where there is none; `signature` (the AlgorithmIdentifier in the signed part; it ends at `issuer`).
 
-    And these are what they say: `version` (1…3), `key_kind`, `key_bits` (of an RSA modulus), `ca`, `path_length` (-1: no
-    limit), `key_usage` (-1: none), `extended_key_usage` (0: none), `duplicate` (an extension comes twice),
+    And these are what they say: `version` (1…3), `key_kind`, `key_bits` (of an RSA modulus), `ca`, `path_length`
+    (-1: no limit), `key_usage` (-1: none), `extended_key_usage` (0: none), `duplicate` (an extension comes twice),
     `unknown_critical` (a critical extension is not understood).
     """
 

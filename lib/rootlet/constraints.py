@@ -27,7 +27,7 @@ class Constraints:
     `check` and `add` return the name of the broken rule, or None.
     """
 
-    # Bytes kept in all. A hostile server cannot make the board keep more, because it is held until the leaf has been seen.
+    # Bytes kept in all, until the leaf has been seen.
     MAX_BYTES = 4096
     # Subtrees that are looked at in all: certificate names times subtrees. Go has a limit on the same product.
     MAX_COMPARISONS = 4096
@@ -75,8 +75,8 @@ class Constraints:
         end = reader.end
         n = end - at
         if form == _DNS_NAME:
-            # A leading dot is against the standard, which has it for URIs only, but is common; OpenSSL and Go read it as
-            # "one label or more before it".
+            # A leading dot is against the standard, which has it for URIs only, but is common; OpenSSL and Go read it
+            # as "one label or more before it".
             if self._webpki and n and data[at] == 0x2E:
                 return False
             for i in range(at, end):
@@ -153,8 +153,8 @@ class Constraints:
 
 
 def dns_within(data, start, end, value, base, base_end, excluded):
-    """Whether the dNSName lies under the base. An excluded base is also hit by a wildcard that covers it or something in it:
-    `*.example.org` is not free of `www.example.org`."""
+    """Whether the dNSName lies under the base. An excluded base is also hit by a wildcard that covers it or something
+    in it: `*.example.org` is not free of `www.example.org`."""
     name = bytes(data[start:end]).lower()
     base = bytes(value[base:base_end]).lower()
     if name[:1] in (b"", b"."):
@@ -187,9 +187,9 @@ def ip_within(data, start, end, value, base, base_end):
 def directory_within(c, start, end, reader, base, base_end):
     """Whether the Name (DER) begins with all the RDNs of the base's Name.
 
-    Text is compared without regard to case, spaces at the ends and runs of spaces, as RFC 5280, 7.1 asks for, if it is in one
-    of the usual string types. Raises DerError where the two cannot be compared: then nothing can be said about
-    the name, and the chain must be refused.
+    Text is compared without regard to case, spaces at the ends and runs of spaces, as RFC 5280, 7.1 asks for, if it
+    is in one of the usual string types. Raises DerError where the two cannot be compared: then nothing can be said
+    about the name, and the chain must be refused.
     """
     base = reader.enter(_SEQUENCE, base, base_end)
     base_end = reader.end
@@ -202,7 +202,9 @@ def directory_within(c, start, end, reader, base, base_end):
         base = reader.end
         found = c.enter(_SET, start, end)
         start = c.end
-        if reader.data[wanted:base] != c.data[found:start] and _attribute(reader, wanted, base) != _attribute(c, found, start):
+        if reader.data[wanted:base] == c.data[found:start]:
+            continue
+        if _attribute(reader, wanted, base) != _attribute(c, found, start):
             return False
     return True
 

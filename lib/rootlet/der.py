@@ -20,8 +20,8 @@ class Reader:
         """Reads the header at `at` of a value that must end at `limit` or before it. Returns the tag.
 
         `limit` must not exceed the length of the data. Raises DerError, also for what BER allows and DER does not:
-        indefinite or needlessly long lengths. No value of a certificate has a tag number above 30, and none that a board
-        takes has 64 KB or more, so neither is read.
+        indefinite or needlessly long lengths. No value of a certificate has a tag number above 30, and none that a
+        board takes has 64 KB or more, so neither is read.
         """
         data = self.data
         n = limit - at

@@ -56,8 +56,8 @@ def address(host):
 def matches(data, start, end, host):
     """Whether the dNSName at `data[start:end]` covers `host` (bytes of a normalised name).
 
-    A wildcard must be the whole left-most label, stands for exactly one label, and the rest must have two labels or more:
-    `*.com` covers nothing (RFC 9525, 6.3).
+    A wildcard must be the whole left-most label, stands for exactly one label, and the rest must have two labels or
+    more: `*.com` covers nothing (RFC 9525, 6.3).
     """
     n = end - start
     if n > 2 and data[start] == 0x2A and data[start + 1] == 0x2E:  # "*."

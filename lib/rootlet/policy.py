@@ -22,8 +22,8 @@ _IP_ADDRESS = const(0x87)
 
 _MIN_RSA_BITS = const(2048)
 
-# Signature algorithms without their last byte. RFC 4055, 3.1 and 5: RSASSA-PSS (10; Mbed TLS sees to its hash), RSA with
-# SHA-256, -384, -512 (11, 12, 13). RFC 5758, 3.2: ECDSA with the same (2, 3, 4).
+# Signature algorithms without their last byte. RFC 4055, 3.1 and 5: RSASSA-PSS (10; Mbed TLS sees to its hash), RSA
+# with SHA-256, -384, -512 (11, 12, 13). RFC 5758, 3.2: ECDSA with the same (2, 3, 4).
 _PKCS1 = b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01"
 _ECDSA_SHA2 = b"\x06\x08\x2a\x86\x48\xce\x3d\x04\x03"
 
@@ -33,9 +33,9 @@ _NO_SIGNATURE = b"\x03\x02\0\0"
 class ChainPolicy:
     """Judges one chain. `check` is for tls.SSLContext.verify_callback.
 
-    host: as names.normalise returns it. anchors: the trust anchors of this handshake in the order of loading (the list may
-    still grow), each with `exact`, `distrust_after` and `constraints`. blocked: tells from the first 16 bytes of the SHA-256
-    of a SubjectPublicKeyInfo whether that key is blocked; or None. webpki: the CA/Browser Forum's rules, too.
+    host: as names.normalise returns it. anchors: the trust anchors of this handshake in the order of loading (the list
+    may still grow), each with `exact`, `distrust_after` and `constraints`. blocked: tells from the first 16 bytes of
+    the SHA-256 of a SubjectPublicKeyInfo whether that key is blocked; or None. webpki: the CA/Browser Forum's rules, too.
     """
 
     def __init__(self, host, anchors, blocked=None, webpki=False):
@@ -62,9 +62,10 @@ class ChainPolicy:
         return explain(self._rule, self._depth, self._evidence, self.error)
 
     def check(self, der, depth):
-        """To be called for each certificate from the root to the leaf (`der`: a memoryview, not kept). 0: go on, 1: refuse.
+        """To be called for each certificate from the root to the leaf (`der`: a memoryview, not kept).
 
-        Never raises: an exception would jump over Mbed TLS's clean-up. Whatever goes wrong here refuses the chain.
+        0: go on, 1: refuse. Never raises: an exception would jump over Mbed TLS's clean-up. Whatever goes wrong here
+        refuses the chain.
         """
         try:
             if self._rule is None:

@@ -22,11 +22,11 @@ RULES = {
     "name-mismatch": ("is for other names", "RFC 9525, 6"),
     "constraints": ("has a name that a CA above it must not certify", "RFC 5280, 4.2.1.10"),
     "constraints-malformed": ("has name constraints that make no sense", "RFC 5280, 4.2.1.10"),
-    "constraints-unsupported": ("has a name of a form that a CA above limits and that is not checked here", "RFC 5280, 4.2.1.10"),
+    "constraints-unsupported": ("has a name whose form is limited and cannot be checked", "RFC 5280, 4.2.1.10"),
     "constraints-excessive": ("has too many names or name constraints to compare", "RFC 5280, 4.2.1.10"),
     # Only with policy="webpki".
     "serial": ("has a serial number that is not positive, or longer than 20 bytes", "RFC 5280, 4.1.2.2"),
-    "authority-key-identifier": ("lacks an authority key identifier of the right form", "RFC 5280, 4.2.1.1; BR 7.1.2.11.1"),
+    "authority-key-identifier": ("has no proper authority key identifier", "RFC 5280, 4.2.1.1; BR 7.1.2.11.1"),
     "subject-key-identifier": ("is a CA without a subject key identifier, or has a critical one", "RFC 5280, 4.2.1.2"),
     "policy-constraints": ("has policy constraints that are not critical", "RFC 5280, 4.2.1.11"),
     "authority-information-access": ("has a malformed authority information access", "RFC 5280, 4.2.2.1"),
@@ -35,7 +35,7 @@ RULES = {
     "root-usage": ("is a root with an extended key usage", "BR 7.1.2.1.2"),
     "leaf-usage": ("lacks an extended key usage, or it is critical or anyExtendedKeyUsage", "BR 7.1.2.7.6"),
     "leaf-constraints": ("is no CA and has name constraints", "RFC 5280, 4.2.1.10"),
-    "san-critical": ("has a subject alternative name that is critical although there is a subject, or the reverse", "BR 7.1.2.7.12"),
+    "san-critical": ("has a critical subject alternative name and a subject, or neither", "BR 7.1.2.7.12"),
     "san-form": ("has a subject alternative name of a wrong form", "RFC 5280, 4.2.1.6"),
     "common-name": ("has a common name that is not among its subject alternative names", "BR 7.1.4.3"),
 }
@@ -44,8 +44,8 @@ _SHOWN_NAMES = 6
 
 
 def explain(rule, depth, evidence=None, error=None):
-    """(rule, depth, text, section). `evidence`: the beginning of the certificate's subject (DER), or of its GeneralNames
-    if its names are the matter; None if it has none. `error`: the exception behind "internal"."""
+    """(rule, depth, text, section). `evidence`: the beginning of the certificate's subject (DER), or of its
+    GeneralNames if its names are the matter; None if it has none. `error`: the exception behind "internal"."""
     text, section = RULES[rule]
     if rule == "issuer-unknown":
         which = "the last certificate of the chain"

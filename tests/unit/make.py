@@ -130,7 +130,8 @@ def generalized(text):
 
 def certificate(**fields):
     """DER of a certificate. Fields: version, serial (bytes), algorithm, issuer, subject, not_before, not_after, spki,
-    extensions (list of DER, or None for none), signature (contents of the BIT STRING), tail (DER before the extensions)."""
+    extensions (list of DER, or None for none), signature (the BIT STRING's contents), tail (DER before the extensions).
+    """
     get = fields.get
     version = get("version", 3)
     algorithm = seq(oid(get("algorithm", ECDSA_SHA256)))
@@ -153,9 +154,7 @@ def anchor(index=0, subject=None, **fields):
     """The certificate that stands for trust anchor number `index`, as rootlet.anchor writes it."""
     subject = name(cn="Root") if subject is None else subject
     fields.setdefault("extensions", [basic_constraints()])
-    return certificate(
-        serial=bytes((index,)), issuer=subject, subject=subject, signature=b"\0\0", **fields
-    )
+    return certificate(serial=bytes((index,)), issuer=subject, subject=subject, signature=b"\0\0", **fields)
 
 
 def from_hex(text):

@@ -5,11 +5,10 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 import pytest
-
 from rootlet_host.interpreter import find_micropython
 
 HERE = Path(__file__).parent
@@ -28,7 +27,7 @@ CASES = [
 ]
 
 
-@lru_cache(maxsize=None)
+@cache
 def _run(module: str, interpreter: str) -> tuple[str, dict[str, str]]:
     """All output of one module, and of each function its own part. One process per module and interpreter."""
     program = sys.executable if interpreter == "cpython" else str(find_micropython())

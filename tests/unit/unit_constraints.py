@@ -42,7 +42,9 @@ def test_a_wildcard_that_covers_an_excluded_name_is_refused():
     # CVE-2025-61727: www.example.org could be connected to with the certificate for *.example.org.
     wildcard = [dns("*.example.org")]
     assert rooted(excluded=[dns("www.example.org")], names=wildcard) == "constraints"
-    assert rooted(excluded=[dns("a.b.example.org")], names=wildcard) == "constraints"  # narrower than needed, never wider
+    assert (
+        rooted(excluded=[dns("a.b.example.org")], names=wildcard) == "constraints"
+    )  # narrower than needed, never wider
     assert rooted(excluded=[dns("www.example.com")], names=wildcard) is None
     assert rooted([dns("www.example.org")], names=wildcard) == "constraints"
     assert rooted([dns("example.org")], names=wildcard) is None
@@ -56,7 +58,10 @@ def test_a_name_that_is_none_lies_under_nothing():
 
 
 def test_addresses():
-    for net, address, host in ((NET, (192, 0, 2, 7), "192.0.2.7"), (NET6, b"\x20\x01\x0d\xb8" + bytes(11) + b"\1", "2001:db8::1")):
+    for net, address, host in (
+        (NET, (192, 0, 2, 7), "192.0.2.7"),
+        (NET6, b"\x20\x01\x0d\xb8" + bytes(11) + b"\1", "2001:db8::1"),
+    ):
         assert rooted([ip(net)], names=[ip(address)], host=host) is None
         assert rooted(excluded=[ip(net)], names=[ip(address)], host=host) == "constraints"
     assert rooted([ip(NET)], names=[ip((192, 0, 3, 7))], host="192.0.3.7") == "constraints"
@@ -106,7 +111,13 @@ def test_directory_names_are_compared_as_text():
     bmp = organisation(0x1E, b"\0G\0o\0o\0d\0 \0O\0r\0g")
     assert rooted(excluded=[base], subject=bmp) is not None
     assert rooted([base], subject=bmp) is not None
-    both = make.seq(make.tlv(0x31, make.seq(make.oid("2.5.4.10"), make.tlv(0x13, b"Good Org")), make.seq(make.oid("2.5.4.3"), make.tlv(0x13, b"a"))))
+    both = make.seq(
+        make.tlv(
+            0x31,
+            make.seq(make.oid("2.5.4.10"), make.tlv(0x13, b"Good Org")),
+            make.seq(make.oid("2.5.4.3"), make.tlv(0x13, b"a")),
+        )
+    )
     assert rooted(excluded=[base], subject=both) is not None
     assert rooted(excluded=[make.directory(both)], subject=both) == "constraints"
 
@@ -185,7 +196,10 @@ def test_work_and_memory_are_bounded():
     before = ticks_ms()
     assert rooted([dns("p%d.example" % i) for i in range(150)] + [dns("org")], names=many) == "constraints-excessive"
     assert ticks_diff(ticks_ms(), before) < 3000
-    assert rooted([dns("p%d.example" % i) for i in range(15)] + [dns("org")], names=many + [dns("www.example.org")]) is None
+    assert (
+        rooted([dns("p%d.example" % i) for i in range(15)] + [dns("org")], names=many + [dns("www.example.org")])
+        is None
+    )
     huge = make.constraints([dns("p%d.example" % i) for i in range(2000)])
     assert verdict(make.anchor(), leaf(), anchors=[Anchor(constraints=huge)]) == "constraints-excessive"
     part = make.constraints([dns("org")] + [dns("p%d.example" % i) for i in range(100)])

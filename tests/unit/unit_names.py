@@ -117,7 +117,16 @@ def test_a_name_covers_itself_in_any_case():
     assert covers("example.org", "example.org")
     assert covers("EXAMPLE.oRg", "example.org")
     assert covers("localhost", "localhost")
-    for pattern in ("example.com", "example.or", "xample.org", "www.example.org", "", ".", "example.org.", "example.org\0"):
+    for pattern in (
+        "example.com",
+        "example.or",
+        "xample.org",
+        "www.example.org",
+        "",
+        ".",
+        "example.org.",
+        "example.org\0",
+    ):
         assert not covers(pattern, "example.org"), pattern
 
 

@@ -60,7 +60,10 @@ def test_ordinary_chains_pass():
     assert verdict(make.anchor(), issuer(), leaf()) is None
     assert verdict(make.anchor(), leaf()) is None
     assert verdict(make.anchor(), issuer(), issuer(issuer=name(cn="Sub")), leaf(spki=make.rsa())) is None
-    assert verdict(make.anchor(spki=make.rsa(4096)), issuer(algorithm=make.SHA256_RSA), leaf(spki=make.ec(make.P521, 66))) is None
+    assert (
+        verdict(make.anchor(spki=make.rsa(4096)), issuer(algorithm=make.SHA256_RSA), leaf(spki=make.ec(make.P521, 66)))
+        is None
+    )
     # What is not said restricts nothing.
     assert verdict(make.anchor(), leaf(extensions=[make.san(make.dns("www.example.org"))])) is None
 
@@ -83,7 +86,10 @@ def test_an_exact_certificate_is_trusted_as_itself_only():
     own = leaf(issuer=name(cn="leaf"), subject=name(cn="leaf"), extra=[])
     assert verdict(own, anchors=exact) is None
     # It may be what `openssl req -x509` makes by default: a CA.
-    ca = leaf(issuer=name(cn="x"), extensions=[make.basic_constraints(), make.key_usage(0x86), make.san(make.dns("www.example.org"))])
+    ca = leaf(
+        issuer=name(cn="x"),
+        extensions=[make.basic_constraints(), make.key_usage(0x86), make.san(make.dns("www.example.org"))],
+    )
     assert verdict(ca, anchors=exact) is None
     assert verdict(own, anchors=exact, host="other.example.org") == "name-mismatch"
     assert verdict(leaf(spki=make.rsa(1024)), anchors=exact) == "key-weak"
@@ -168,7 +174,18 @@ def test_signature_algorithms():
     rsa, ecdsa = "1.2.840.113549.1.1.", "1.2.840.10045.4."
     for algorithm in (rsa + "10", rsa + "11", rsa + "12", rsa + "13", ecdsa + "3.2", ecdsa + "3.3", ecdsa + "3.4"):
         assert verdict(make.anchor(), leaf(algorithm=algorithm)) is None
-    for algorithm in (rsa + "2", rsa + "4", rsa + "5", rsa + "14", ecdsa + "1", ecdsa + "3.1", ecdsa + "3.5", "1.3.101.112", "1.2", "2.5.29.17"):
+    for algorithm in (
+        rsa + "2",
+        rsa + "4",
+        rsa + "5",
+        rsa + "14",
+        ecdsa + "1",
+        ecdsa + "3.1",
+        ecdsa + "3.5",
+        "1.3.101.112",
+        "1.2",
+        "2.5.29.17",
+    ):
         assert verdict(make.anchor(), leaf(algorithm=algorithm)) == "signature-weak", algorithm
         assert verdict(make.anchor(), issuer(algorithm=algorithm), leaf()) == "signature-weak", algorithm
 
@@ -245,7 +262,9 @@ def test_a_message_names_the_certificate_and_its_names():
     assert "Evil?[2J" in text and "RFC 5280" in section
     policy = ChainPolicy("www.example.org", [Anchor()])
     policy.check(make.anchor(), 1)
-    policy.check(leaf(make.dns("a.example"), make.ip((192, 0, 2, 1)), *[make.dns("b%d.example" % i) for i in range(99)]), 0)
+    policy.check(
+        leaf(make.dns("a.example"), make.ip((192, 0, 2, 1)), *[make.dns("b%d.example" % i) for i in range(99)]), 0
+    )
     rule, depth, text, section = policy.violation
     assert (rule, depth) == ("name-mismatch", 0)
     assert "a.example, 192.0.2.1, b0.example" in text and "b9.example" not in text

@@ -15,7 +15,9 @@ KEY_USAGE = make.key_usage(0x80)
 def rule(*extensions, **fields):
     fields.setdefault("subject", name())
     extensions = list(extensions) or [AKI, USAGE, KEY_USAGE, make.san(make.dns("www.example.org"), critical=True)]
-    return verdict(make.anchor(), leaf(extensions=extensions, **fields), webpki=True, host=fields.pop("host", "www.example.org"))
+    return verdict(
+        make.anchor(), leaf(extensions=extensions, **fields), webpki=True, host=fields.pop("host", "www.example.org")
+    )
 
 
 def test_a_proper_chain_passes():
@@ -26,7 +28,12 @@ def test_a_proper_chain_passes():
 
 
 def test_the_same_chains_pass_the_default_policy():
-    for extensions in ([USAGE, SAN], [AKI, SAN], [SAN], [AKI, make.extended_key_usage(make.SERVER_AUTH, critical=True), SAN]):
+    for extensions in (
+        [USAGE, SAN],
+        [AKI, SAN],
+        [SAN],
+        [AKI, make.extended_key_usage(make.SERVER_AUTH, critical=True), SAN],
+    ):
         assert rule(*extensions) is not None
         assert verdict(make.anchor(), leaf(extensions=extensions)) is None
 
@@ -50,7 +57,10 @@ def test_key_identifiers():
         make.seq(make.tlv(0x80, b"a"), make.tlv(0xA1), make.tlv(0x82, b"\1")),
     ):
         assert rule(make.extension("2.5.29.35", value), USAGE, SAN) == "authority-key-identifier"
-    assert rule(make.extension("2.5.29.35", make.seq(make.tlv(0x80, b"a")), True), USAGE, SAN) == "authority-key-identifier"
+    assert (
+        rule(make.extension("2.5.29.35", make.seq(make.tlv(0x80, b"a")), True), USAGE, SAN)
+        == "authority-key-identifier"
+    )
     assert rule(USAGE, SAN) == "authority-key-identifier"
     critical = make.extension("2.5.29.14", make.tlv(4, b"a"), True)
     assert rule(AKI, critical, USAGE, SAN) == "subject-key-identifier"
@@ -62,7 +72,10 @@ def test_issuers():
     for extensions, expected in (
         ([make.basic_constraints(critical=False), make.key_usage(6), AKI, SKI], "basic-constraints"),
         ([make.basic_constraints(), AKI, SKI], "key-usage"),
-        ([make.basic_constraints(), make.key_usage(6), AKI, SKI, make.extension("2.5.29.36", make.seq())], "policy-constraints"),
+        (
+            [make.basic_constraints(), make.key_usage(6), AKI, SKI, make.extension("2.5.29.36", make.seq())],
+            "policy-constraints",
+        ),
     ):
         assert verdict(make.anchor(), issuer(extensions=extensions), leaf(extra=[AKI]), webpki=True) == expected
 
@@ -76,7 +89,10 @@ def test_usage_of_the_leaf_is_named_and_not_critical():
 
 def test_the_alternative_name_is_critical_exactly_without_a_subject():
     assert rule(AKI, USAGE, SAN) == "san-critical"
-    assert rule(AKI, USAGE, make.san(make.dns("www.example.org"), critical=True), subject=name(("2.5.4.10", "x"))) == "san-critical"
+    assert (
+        rule(AKI, USAGE, make.san(make.dns("www.example.org"), critical=True), subject=name(("2.5.4.10", "x")))
+        == "san-critical"
+    )
 
 
 def test_form_of_the_alternative_names():
@@ -106,7 +122,9 @@ def test_form_of_the_alternative_names():
 
 
 def test_a_common_name_is_one_of_the_alternative_names():
-    san = make.san(make.dns("www.example.org"), make.ip((192, 0, 2, 1)), make.ip(b"\x20\x01\x0d\xb8" + bytes(11) + b"\1"))
+    san = make.san(
+        make.dns("www.example.org"), make.ip((192, 0, 2, 1)), make.ip(b"\x20\x01\x0d\xb8" + bytes(11) + b"\1")
+    )
     for cn, expected in (
         ("www.example.org", None),
         ("192.0.2.1", None),
@@ -161,7 +179,10 @@ def test_roots():
         ({"extensions": base + [AKI]}, None),
         ({"extensions": base + [other]}, "authority-key-identifier"),
         ({"extensions": base + [make.extension("2.5.29.35", make.seq())]}, "authority-key-identifier"),
-        ({"extensions": base + [make.extension("2.5.29.35", make.seq(make.tlv(0x80, b"root")), True)]}, "authority-key-identifier"),
+        (
+            {"extensions": base + [make.extension("2.5.29.35", make.seq(make.tlv(0x80, b"root")), True)]},
+            "authority-key-identifier",
+        ),
         ({"issuer": name(cn="Other")}, "authority-key-identifier"),
         ({"extensions": base + [USAGE]}, "root-usage"),
         ({"extensions": base[:2]}, "subject-key-identifier"),
@@ -180,4 +201,7 @@ def test_roots():
 
 def test_default_anchors_do_not_meet_these_rules_and_need_not():
     # What the handshake sees is the certificate that anchor.py wrote.
-    assert verdict(make.anchor(), leaf(extra=[AKI], subject=name(("2.5.4.10", "x"))), anchors=[Anchor()], webpki=True) is None
+    assert (
+        verdict(make.anchor(), leaf(extra=[AKI], subject=name(("2.5.4.10", "x"))), anchors=[Anchor()], webpki=True)
+        is None
+    )
