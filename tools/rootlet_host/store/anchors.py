@@ -10,13 +10,24 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from ..errors import UsageError
-from .format import CURVES, NO_LIMIT, Anchor, Kind, certificate_fields, der_element, index_key, is_dns_suffix
+from .format import (
+    CURVES,
+    NO_LIMIT,
+    Anchor,
+    Kind,
+    certificate_fields,
+    der_element,
+    index_key,
+    is_dns_suffix,
+    record_size,
+)
 
 _NAME_CONSTRAINTS = bytes.fromhex("0603551d1e")  # OID 2.5.29.30
 # What Mbed TLS accepts from a CA: mbedtls_x509_crt_profile_default wants RSA keys of 2048 bits, and
 # MBEDTLS_MPI_MAX_SIZE ends at 8192.
 _RSA_BITS = range(2048, 8193)
 _MAX_PATH_LENGTH = 254
+_MAX_RECORD = 8192  # what a board reads of one record: lib/rootlet/store.py
 
 
 class UnfitCertificateError(ValueError):
@@ -66,7 +77,7 @@ def anchor_from_certificate(
         _check_self_signed(certificate)
         kind, key = Kind.EXACT, certificate.public_bytes(serialization.Encoding.DER)
     not_before, not_after = validity(certificate)
-    return Anchor(
+    anchor = Anchor(
         index_key(subject),
         kind,
         key,
@@ -79,6 +90,9 @@ def anchor_from_certificate(
         certificate,
         source,
     )
+    if record_size(anchor) > _MAX_RECORD:
+        raise UnfitCertificateError(f"needs {record_size(anchor)} bytes; boards read at most {_MAX_RECORD}")
+    return anchor
 
 
 def validity(certificate: x509.Certificate) -> tuple[int, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,6 +18,9 @@ from .anchors import UnfitCertificateError, anchor_from_certificate, describe_su
 from .format import NO_LIMIT, Anchor, Header, Store, StoreFormatError, decode_store, encode_store
 from .hosts import HostNeeds, read_host_list, roots_for_hosts
 from .sources import MOZILLA, Source, SourceCertificate, read_source, single_certificate
+
+# What a board loads of one subject in one handshake: lib/rootlet/store.py, TrustStore.MAX_ANCHORS_PER_NAME.
+ANCHORS_PER_SUBJECT = 4
 
 
 @dataclass(frozen=True)
@@ -117,6 +121,11 @@ def collect(options: BuildOptions) -> Contents:
         notes.append(f"{len(anchors) - options.maximum} anchors left out: --max {options.maximum}")
         own = {entry.source for source in private for entry in source.certificates}
         anchors = sorted(anchors, key=lambda a: _rank(a, needs, own))[: options.maximum]
+    crowds = Counter(anchor.index_key for anchor in anchors)
+    for anchor in anchors:
+        if crowds.pop(anchor.index_key, 0) > ANCHORS_PER_SUBJECT and anchor.certificate is not None:
+            name = describe_subject(anchor.certificate)
+            notes.append(f"boards use only {ANCHORS_PER_SUBJECT} of the anchors with the subject {name}")
     if not anchors:
         raise UsageError("no anchor is left to put into the store", remedy="see the filters and sources given")
     issued_at = _issued_at(options, anchors, sources, now)
@@ -211,6 +220,7 @@ class Release:
     data: bytes
     store: Store
     state: str
+    note: str = ""
 
 
 def release(contents: Contents, output: Path, sequence: int | None = None) -> Release:
@@ -238,7 +248,12 @@ def release(contents: Contents, output: Path, sequence: int | None = None) -> Re
     if not 0 <= sequence <= NO_LIMIT:
         raise UsageError(f"the sequence {sequence} does not fit into 32 bits")
     data = contents.encode(sequence)
-    return Release(data, decode_store(data), "changed" if existing else "new")
+    note = ""
+    if existing is not None and sequence <= existing.header.sequence:
+        note = (
+            f"the sequence {sequence} is not above {existing.header.sequence}: boards that have that store refuse this"
+        )
+    return Release(data, decode_store(data), "changed" if existing else "new", note)
 
 
 def read_store(path: Path) -> tuple[bytes, Store]:

@@ -148,12 +148,13 @@ def build(
     )
     result = release(contents, target, sequence)
     content = manifest(result.data, result.store, contents.anchors)
+    notes = [*contents.notes, *filter(None, [result.note])]
     write_atomic(target, result.data)
     write_manifest(manifest_path(target), content)
     if as_json:
-        print_json({**content, "path": str(target), "state": result.state, "notes": list(contents.notes)})
+        print_json({**content, "path": str(target), "state": result.state, "notes": notes})
         return
-    for note in contents.notes:
+    for note in notes:
         err.print(f"note: {note}", markup=False, soft_wrap=True)
     _print_table(content)
     out.print(f"{result.state}: {target} and {manifest_path(target)}", markup=False, soft_wrap=True)
