@@ -35,7 +35,8 @@ class ChainPolicy:
 
     host: as names.normalise returns it. anchors: the trust anchors of this handshake in the order of loading (the list
     may still grow), each with `exact`, `distrust_after` and `constraints`. blocked: tells from the first 16 bytes of
-    the SHA-256 of a SubjectPublicKeyInfo whether that key is blocked; or None. webpki: the CA/Browser Forum's rules, too.
+    the SHA-256 of a SubjectPublicKeyInfo whether that key is blocked; or None. webpki: the CA/Browser Forum's rules,
+    too.
     """
 
     def __init__(self, host, anchors, blocked=None, webpki=False):
