@@ -145,8 +145,8 @@ def _stores(given):
     opened = []
     for store in given:
         if isinstance(store, str):
-            from .store import TrustStore
+            from .store import current
 
-            store = TrustStore(store)
+            store = current(store)
         opened.append(store)
     return opened

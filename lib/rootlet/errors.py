@@ -81,6 +81,14 @@ class TrustStoreDamagedError(TrustStoreError):
         super().__init__("the trust store %s cannot be used: %s" % (path, fault))
 
 
+class SignatureError(TrustStoreError):
+    remedy = "Take the store from its publisher: this one was changed, is unsigned, or is somebody else's"
+
+
+class RollbackError(TrustStoreError):
+    remedy = "Build a store with a higher sequence, or push with --rollback"
+
+
 class TrustStoreExpiredError(TrustStoreError):
     def __init__(self, path):
         super().__init__("the trust store %s is past its not-used-after date" % path)

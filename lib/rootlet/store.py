@@ -21,18 +21,22 @@ _CHUNK = const(512)
 class TrustStore:
     """A trust store file that was found whole.
 
-    Attributes: `path`, `count` (anchors), `sequence`, `issued_at` and `not_used_after` (seconds since
+    Attributes: `path`, `count` (anchors), `digest` (SHA-256, 32 bytes), `sequence`, `issued_at` and `not_used_after` (seconds since
     1970; 0: no limit), `size` (bytes of the file), `signed` (an envelope is there; whether it is
     genuine is another question).
 
     Raises TrustStoreMissingError when there is no such file, TrustStoreDamagedError when one bit of
-    it is not as it was built.
+    it is not as it was built. `magic` is for slots.py only.
     """
 
     # A hostile chain must not make the board load more anchors of one name than this.
     MAX_ANCHORS_PER_NAME = 4
 
-    def __init__(self, path):
+    # What a file in a slot begins with until it has been accepted: see slots.py.
+    MAGIC = b"RTLT"
+    PENDING = b"RTL-"
+
+    def __init__(self, path, magic=MAGIC):
         self.path = path
         try:
             file = open(path, "rb")
@@ -41,7 +45,7 @@ class TrustStore:
 
             raise TrustStoreMissingError(path, error)
         with file:
-            fault = self._check(file)
+            fault = self._check(file, magic)
         if fault:
             from .errors import TrustStoreDamagedError
 
@@ -50,7 +54,7 @@ class TrustStore:
     def __repr__(self):
         return "<TrustStore %s sequence %d, %d anchors>" % (self.path, self.sequence, self.count)
 
-    def _check(self, file):
+    def _check(self, file, magic):
         """Reads the whole file once. Returns what is wrong with it, or None."""
         from hashlib import sha256
 
@@ -59,8 +63,8 @@ class TrustStore:
         file.seek(_HEADER_SIZE)
         if not self.size:
             return "the file is empty"
-        if head[:4] != b"RTLT":
-            return "it is not a trust store"
+        if head[:4] != magic:
+            return "it is not a trust store" if head[:4] != self.PENDING else "it was never accepted"
         if len(head) < _HEADER_SIZE:
             return "it is cut short"
         if head[4] != 1:
@@ -73,6 +77,7 @@ class TrustStore:
         self._blocked_count = head[24] | head[25] << 8
         publisher = head[26] | head[27] << 8
         self._end = _HEADER_SIZE + body
+        self._publisher_size = publisher
         self.signed = self.size > self._end
         self._records = _HEADER_SIZE + self.count * _ENTRY_SIZE
         self._blocked = self._end - publisher - self._blocked_count * _BLOCKED_SIZE
@@ -82,10 +87,11 @@ class TrustStore:
             return "its parts do not fit into its length"
         if self.size < self._end:
             return "it is cut short: %d of %d bytes" % (self.size, self._end)
-        digest = sha256(head[:32])
+        digest = sha256(self.MAGIC + head[4:32])
         buffer = memoryview(bytearray(_CHUNK))
         self._update(digest, file, body, buffer)
-        if digest.digest() != head[32:]:
+        self.digest = head[32:]
+        if digest.digest() != self.digest:
             return "its SHA-256 does not match its content"
         if self.signed and not self._envelope_is_whole(file, buffer):
             return "its signature envelope is damaged"
@@ -192,3 +198,58 @@ class TrustStore:
                 else:
                     high = middle
         return False
+
+    def publisher(self):
+        """DER of the certificate of the publisher who may sign the stores after this one, or None."""
+        if not self._publisher_size:
+            return None
+        with open(self.path, "rb") as file:
+            file.seek(self._end - self._publisher_size)
+            return file.read(self._publisher_size)
+
+    def envelope(self):
+        """(leaf certificate, its key), both DER, or None if the store is not signed."""
+        if not self.signed:
+            return None
+        parts = []
+        with open(self.path, "rb") as file:
+            file.seek(self._end + 4)
+            for _ in range(2):
+                head = file.read(2)
+                parts.append(file.read(head[0] | head[1] << 8))
+        return parts
+
+
+def slot_path(path, slot):
+    """`/certs/roots.rtlt`, "a": `/certs/roots.a.rtlt`. What slots are for is in slots.py."""
+    stem, dot, ending = path.rpartition(".")
+    return stem + "." + slot + dot + ending if dot else path + "." + slot
+
+
+def _sequence(path):
+    """Sequence in the header at `path` if that looks like a store's, else -1. The file may yet be damaged."""
+    try:
+        with open(path, "rb") as file:
+            head = file.read(12)
+    except OSError:
+        return -1
+    if len(head) < 12 or head[:4] != TrustStore.MAGIC:
+        return -1
+    return _u32(head, 8)
+
+
+def current(path):
+    """The store in force: the valid one of `path` and its two slots with the highest sequence, as a TrustStore.
+
+    Raises TrustStoreMissingError, or TrustStoreDamagedError when there are only damaged ones.
+    """
+    failure = None
+    for sequence, name in sorted([(_sequence(name), name) for name in (path, slot_path(path, "a"), slot_path(path, "b"))], reverse=True):
+        if sequence >= 0:
+            try:
+                return TrustStore(name)
+            except OSError as error:
+                failure = failure or error
+    if failure:
+        raise failure
+    return TrustStore(path)  # raises, and says why
