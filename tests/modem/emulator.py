@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import socket
 from collections import deque
+from functools import lru_cache
 from typing import Any, Protocol
 
 SEND_BYTES = 1460
@@ -161,6 +162,9 @@ class Sim800:
         """What the board sends. Faults: in/drop; in/flip (argument: the bits)."""
         if not self.powered or self.now_ms < self._deaf_until_ms:
             return
+        if self._faultless("in", len(data)):
+            self._receive(data)
+            return
         for byte in data:
             self.counts["in"] += 1
             dropped = False
@@ -169,7 +173,7 @@ class Sim800:
                 if what == "flip":
                     byte ^= argument
             if not dropped:
-                self._receive_byte(byte)
+                self._receive(bytes([byte]))
 
     def take(self) -> bytes:
         """What has left the modem by `now_ms`."""
@@ -213,6 +217,9 @@ class Sim800:
     def emit(self, data: bytes, delay_ms: int = 0) -> None:
         """Faults: out/drop; out/flip, out/insert and out/pause (argument: bits, bytes, milliseconds)."""
         due = max(self.now_ms + delay_ms, self._out[-1][0] if self._out else 0)
+        if self._faultless("out", len(data)):
+            self._out.append((due, data))
+            return
         piece = bytearray()
         for byte in data:
             self.counts["out"] += 1
@@ -282,23 +289,35 @@ class Sim800:
             link.data.clear()
         self.line(f"{number}, CLOSED")
 
-    def _receive_byte(self, byte: int) -> None:
-        if self._payload is not None:
-            self._payload.append(byte)
-            if len(self._payload) == self._payload_for[1]:
-                self._payload_complete()
-            return
-        if self.echo:
-            self.emit(bytes([byte]))
-        if byte == 13:
-            text = self._command.decode("latin-1").strip()
-            self._command.clear()
-            # What stands before AT is noise: V.250, 5.2.1.
-            start = text.upper().find("AT")
-            if start >= 0:
-                self._run(text[start:])
-        elif len(self._command) < 556:  # AT Command Manual, 1.4: the most one line may have
-            self._command.append(byte)
+    def _faultless(self, when: str, n: int) -> bool:
+        """Is there no fault in the next `n` bytes? Counts them, then."""
+        count = self.counts[when]
+        if any(fault == when and count < number <= count + n for fault, number in self.faults):
+            return False
+        self.counts[when] += n
+        return True
+
+    def _receive(self, data: bytes) -> None:
+        while data:
+            if self._payload is not None:
+                n = self._payload_for[1] - len(self._payload)
+                self._payload += data[:n]
+                data = data[n:]
+                if len(self._payload) == self._payload_for[1]:
+                    self._payload_complete()
+                continue
+            part, end, data = data.partition(b"\r")
+            if self.echo:
+                self.emit(part + end)
+            self._command += part
+            del self._command[556:]  # AT Command Manual, 1.4: the most that one line may have
+            if end:
+                text = self._command.decode("latin-1").strip()
+                self._command.clear()
+                # What stands before AT is noise: V.250, 5.2.1.
+                start = text.upper().find("AT")
+                if start >= 0:
+                    self._run(text[start:])
 
     def _payload_complete(self) -> None:
         assert self._payload is not None
@@ -366,12 +385,12 @@ class Sim800:
         self.line(f"+CME ERROR: {why}" if self.words else "ERROR", self.answer_ms)
 
     def _execute(self, text: str) -> None:
-        for pattern, method in _COMMANDS:
-            match = pattern.fullmatch(text)
-            if match:
-                method(self, *match.groups())
-                return
-        self.line("ERROR", self.answer_ms)
+        found = _find(text)
+        if found is None:
+            self.line("ERROR", self.answer_ms)
+        else:
+            method, groups = found
+            method(self, *groups)
 
     def _plain(self, *_: str) -> None:
         self._ok()
@@ -393,6 +412,7 @@ class Sim800:
     def _enter_pin(self, pin: str) -> None:
         if self.sim == "SIM PIN" and pin == self.sim_pin:
             self.sim = "READY"
+            self.wrong_pins = 0
             self._ok()
         else:
             self.wrong_pins += 1
@@ -560,6 +580,7 @@ _COMMANDS = [
         (r"AT\+(?:IFC=\d,\d|CLTS=1|CNMI=[\d,]+|GSMBUSY=1)", Sim800._plain),
         (r"AT\+CPIN\?", Sim800._ask_pin),
         (r'AT\+CPIN="(\d+)"', Sim800._enter_pin),
+        (r"AT\+SPIC", lambda self: self._ok(f"+SPIC: {3 - self.wrong_pins},10,0,10")),
         (r"AT\+CREG\?", Sim800._registration),
         (r"AT\+CSQ", lambda self: self._ok("+CSQ: 18,0")),
         (r"AT\+CGATT=1", Sim800._attach),
@@ -585,3 +606,12 @@ _COMMANDS = [
         (r"AT\+CNTP", Sim800._sync_clock),
     )
 ]
+
+
+@lru_cache(4096)
+def _find(text: str) -> tuple[Any, tuple[Any, ...]] | None:
+    for pattern, method in _COMMANDS:
+        match = pattern.fullmatch(text)
+        if match:
+            return method, match.groups()
+    return None

@@ -60,18 +60,22 @@ def script(rng: random.Random, kind: str) -> list[Fault]:
             elif what == "closed":
                 argument = rng.randint(0, 2)
             # Half of them while the modem comes up, half later: 18 commands bring it up.
-            faults.append(("command", rng.randint(1, 20) if rng.random() < 0.3 else rng.randint(19, 50), what, argument))
+            faults.append(
+                ("command", rng.randint(1, 20) if rng.random() < 0.3 else rng.randint(19, 50), what, argument)
+            )
         elif roll < 0.65:
             faults.append(("prompt", rng.randint(1, 8), rng.choice(("lost", "late", "closed")), 12_000))
         elif kind == "clean":
-            faults.append(("out", rng.randint(1, 4000), "pause", rng.choice((1, 40, 700, 4000, 15_000))))
+            faults.append(
+                ("out", rng.randint(1, rng.choice((900, 3000))), "pause", rng.choice((1, 40, 700, 4000, 15_000)))
+            )
         elif kind == "loss":
-            faults.append(("out", rng.randint(1, 4000), "drop", None))
+            faults.append(("out", rng.randint(1, rng.choice((900, 3000))), "drop", None))
         else:
             where = rng.choice(("out", "in"))
             what = rng.choice(("drop", "flip", "insert") if where == "out" else ("drop", "flip"))
             argument = rng.randbytes(rng.choice((1, 1, 3, 300))) if what == "insert" else 1 << rng.randint(0, 7)
-            faults.append((where, rng.randint(1, 4000), what, argument))
+            faults.append((where, rng.randint(1, rng.choice((900, 3000))), what, argument))
     return faults
 
 
@@ -141,7 +145,7 @@ def connect(bench: Bench, rng: random.Random, size: int, attempts: int = 1) -> E
         stream.setblocking(False)
         peers = [peer for peer in bench.network.peers[count:] if peer.port == port]
         # With noise the command may have been changed on its way, and the connection be another one.
-        return Exchange(stream, (peers or bench.network.peers)[-1], rng.randbytes(rng.randint(0, 4000)))
+        return Exchange(stream, (peers or bench.network.peers)[-1], rng.randbytes(rng.choice((0, 5, 200, 200, 2500))))
     return None
 
 
@@ -157,11 +161,11 @@ def run(seed: int, kind: str) -> Bench:
         discards_on_close=rng.random() < 0.3,
         room=rng.choice((1460, 1460, 1000, 100)),
         answer_ms=rng.choice((1, 10, 200)),
-        driver={"rx_bytes": rng.choice((1, 64, 512, 1460)), "pin": "1234"},
+        driver={"rx_bytes": rng.choice((33, 64, 512, 1460)), "pin": "1234"},
     )
     bench.network.closes = rng.random() < 0.7
     for _ in range(rng.randint(1, 2)):
-        exchanges = [connect(bench, rng, rng.randint(0, 3000)) for _ in range(rng.randint(1, 2))]
+        exchanges = [connect(bench, rng, rng.choice((0, 5, 200, 200, 2500))) for _ in range(rng.randint(1, 2))]
         live = [exchange for exchange in exchanges if exchange]
         deadline = bench.clock.now_ms + 120_000
         while bench.clock.now_ms < deadline and any(exchange.end is None for exchange in live):
@@ -185,23 +189,23 @@ def run(seed: int, kind: str) -> Bench:
 
 
 def recover(bench: Bench, rng: random.Random, seed: int) -> None:
-    """Without faults, everything must work again."""
+    """Without faults, everything must work again, if not at once: a setting that was lost may show only then."""
     bench.modem.faults.clear()
-    bench.network.closes = True
-    exchange = connect(bench, rng, 1500, attempts=4)
-    assert exchange, f"the modem did not come back: {bench.driver.failure}"
-    exchange.to_write = b""
-    stream = exchange.stream
-    stream.settimeout(120)
-    data = b""
-    try:
-        data = stream.read()
-    except OSError:
-        # The modem may have lost a setting that only shows now. Then it must work at the next attempt.
+    bench.network.closes = False
+    for attempt in range(3):
         exchange = connect(bench, rng, 1500, attempts=4)
         assert exchange, f"the modem did not come back: {bench.driver.failure}"
         exchange.stream.settimeout(120)
-        data = exchange.stream.read()
+        data = b""
+        try:
+            while len(data) < 1500:
+                data += exchange.stream.read(1500)
+            assert exchange.stream.write(b"thanks") == 6
+        except OSError:
+            assert attempt < 2, f"the modem came back, but no data: {bench.driver.failure}"
+            continue
+        break
     assert data == exchange.peer.to_send, "the modem came back, but not the data"
+    assert exchange.peer.received == b"thanks"
     exchange.stream.close()
     assert bench.uart.most < 3500

@@ -9,6 +9,7 @@ from errno import EACCES, EHOSTUNREACH, EIO, ENODEV, ETIMEDOUT
 from micropython import const
 
 from .at import ModemError, Refused, is_error, words
+from .tcp import number
 
 _PROBE_MS = const(500)
 _FEW = const(3)
@@ -25,6 +26,7 @@ _REGISTRATION_TRIES = const(90)
 _UNTRIED = const(0)
 _DOUBTFUL = const(1)
 _ACCEPTED = const(2)
+_ALL_TRIES = const(3)
 
 
 def bring_up(modem):
@@ -113,6 +115,7 @@ def _probe(channel, times):
 
 def _unlock(modem):
     state = ""
+    entered = False
     for _ in range(_SIM_TRIES):
         try:
             state = yield from modem.channel.command("AT+CPIN?", 5000, "+CPIN: ")
@@ -124,23 +127,32 @@ def _unlock(modem):
             if modem.pin_state == _DOUBTFUL:
                 modem.pin_state = _ACCEPTED
             return
-        if state == "SIM PIN":
+        if state == "SIM PIN" and not entered:
             if modem.pin is None:
                 raise ModemError(EACCES, "the SIM asks for a PIN, and none was given")
-            if modem.pin_state == _DOUBTFUL:
-                raise ModemError(
-                    EACCES, "the PIN was not accepted and is not tried again: the third wrong one locks the SIM"
-                )
+            left = yield from _tries_left(modem)
+            if left < (_ALL_TRIES if modem.pin_state == _DOUBTFUL else 2):
+                raise ModemError(EACCES, "the PIN was not accepted, and the SIM takes only %d more" % left)
             modem.pin_state = _DOUBTFUL
             try:
                 yield from modem.channel.command('AT+CPIN="%s"' % modem.pin)
             except Refused as error:
                 raise ModemError(EACCES, "the SIM does not accept the PIN: " + error.words)
             modem.pin_state = _ACCEPTED
+            entered = True
         elif "PUK" in state:
             raise ModemError(EACCES, "the SIM is locked and asks for its PUK: unlock it in a telephone")
         yield from modem.channel.sleep(1000)
     raise ModemError(ENODEV, "the SIM cannot be used: " + state)
+
+
+def _tries_left(modem):
+    """How many PINs the SIM still takes (AT+SPIC). Firmware that does not tell gets the PIN once."""
+    try:
+        left = yield from modem.channel.command("AT+SPIC", 5000, "+SPIC: ")
+    except Refused:
+        left = ""
+    return number(left.split(",")[0]) if left else 2
 
 
 def _register(modem):

@@ -61,7 +61,7 @@ def send(modem, stream, data):
     channel = modem.channel
     limit = len(data)
     tries = 0
-    while len(data) and not stream.error:
+    while len(data):
         n = min(len(data), limit)
         channel.prompt = True
         channel.send("AT+CIPSEND=%d,%d\r" % (stream.id, n), _ANSWER_MS)
@@ -74,7 +74,9 @@ def send(modem, stream, data):
         channel.prompt = False
         if event == PROMPT:
             channel.send(data[:n], _ACCEPT_MS)
-            yield from _accepted(stream, n)
+            if not (yield from _accepted(stream, n)):
+                stream.fail(ECONNRESET)
+                break
             data = data[n:]
             continue
         # Refused, and nothing was sent: the connection is gone, or less than `n` bytes have room.
@@ -84,14 +86,15 @@ def send(modem, stream, data):
             limit = yield from _room(modem, stream)
         if not limit:
             stream.fail(ECONNRESET)
-        elif limit >= n:
+            break
+        if limit >= n:
             yield from channel.sleep(_ROOM_MS)
     stream.checked_ms = modem.clock.ticks_ms()
     modem.tx_stream = None
 
 
 def _accepted(stream, n):
-    """Waits for DATA ACCEPT:<id>,<length>, the answer with AT+CIPQSEND=1."""
+    """Did the modem take the data? It says DATA ACCEPT:<id>,<length> (AT+CIPQSEND=1) or <id>, SEND OK."""
     while True:
         line = yield
         if line is None:
@@ -100,12 +103,11 @@ def _accepted(stream, n):
             # With another length, the rest of the data was taken for commands.
             if words(line[12:]).replace(" ", "") != "%d,%d" % (stream.id, n):
                 raise ModemError(EIO, "the modem confirms what was not sent")
-            return
+            return True
         if line == ("%d, SEND OK" % stream.id).encode():
-            return
+            return True
         if is_error(line) or line == ("%d, SEND FAIL" % stream.id).encode():
-            stream.fail(ECONNRESET)
-            return
+            return False
 
 
 def _room(modem, stream):
