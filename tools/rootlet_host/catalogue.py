@@ -231,7 +231,7 @@ def _board(entry: dict[str, Any], ports: dict[str, Any], where: str) -> Board:
         if not note.get("text") or not note.get("source"):
             raise HostError(f"{where}: board {name} has a note without text or source")
         notes.append(Note(note["text"], note["source"]))
-    facts = {
+    facts: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value
         for key, value in entry.items()
         if key not in ("notes", "sources")

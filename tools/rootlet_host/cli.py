@@ -9,8 +9,11 @@ import typer
 
 from . import __version__
 from .board.virtual_command import virtual
+from .catalogue_commands import boards
 from .demo import demo
 from .errors import EXIT_INTERRUPTED, HostError
+from .firmware.commands import app as firmware_app
+from .flash.commands import flash
 from .keys import app as keys_app
 from .output import err
 from .store.commands import app as store_app
@@ -25,6 +28,9 @@ app = typer.Typer(
 
 app.add_typer(store_app)
 app.add_typer(keys_app)
+app.add_typer(firmware_app)
+app.command()(boards)
+app.command()(flash)
 app.command()(demo)
 app.command()(virtual)
 

@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 from rich.console import Console
+from rich.table import Table
 
 # rich leaves colours out by itself when the stream is not a terminal or NO_COLOR is set.
 out = Console(highlight=False)
@@ -17,3 +18,9 @@ def print_json(value: Any) -> None:
     """`value` as indented JSON with sorted keys, on stdout, and nothing else."""
     json.dump(value, sys.stdout, indent=2, sort_keys=True)
     sys.stdout.write("\n")
+
+
+def print_table(table: Table) -> None:
+    """`table` on stdout: as wide as the terminal, and wide enough for every column where there is none."""
+    console = out if out.is_terminal else Console(highlight=False, width=200)
+    console.print(table)

@@ -1,0 +1,122 @@
+"""The interface of all ways to flash, and the registry that picks one.
+
+A way to flash says first whether it can work here (`obstacle`: a reason and a remedy, or None), then what it
+would do (`plan`), then does it (`run`). It never asks the user anything and prints nothing.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from ..catalogue import Board
+from ..errors import HostError, UsageError
+from ..firmware.images import Image
+
+Progress = Callable[[str, int, int], None]
+"""`progress(phase, done, total)`: the phase in one word, both numbers in bytes."""
+
+
+@dataclass(frozen=True)
+class Obstacle:
+    """Why a way to flash cannot be used here, and what would change that."""
+
+    reason: str
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.reason}; {self.remedy}" if self.remedy else self.reason
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where to flash: all of it optional, named by the user or found by the way itself."""
+
+    port: str | None = None  # serial port, or serial number of a USB device
+    volume: Path | None = None  # the mounted ST-LINK drive
+    baud: int | None = None
+    parity: str = "even"  # of the STM32 serial loader
+    timeout_s: float = 60.0
+
+
+@dataclass(frozen=True)
+class Job:
+    """One image for one board."""
+
+    board: Board
+    image: Image
+    target: Target
+    erase: bool = False
+
+
+class FlashError(HostError):
+    """Writing failed. The message says in which state the board is left."""
+
+
+INCOMPLETE = "the board holds an incomplete firmware and will not start; run the same command again"
+
+
+class Method(ABC):
+    """One way to flash."""
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    formats: ClassVar[tuple[str, ...]]  # kinds of `Image` it can write
+    can_erase: ClassVar[bool] = True
+
+    @abstractmethod
+    def obstacle(self, board: Board, target: Target) -> Obstacle | None:
+        """Why this way cannot work here for `board`, without touching the board; None if it can."""
+
+    @abstractmethod
+    def plan(self, job: Job) -> list[str]:
+        """What `run` will do, one step a line."""
+
+    @abstractmethod
+    def run(self, job: Job, progress: Progress) -> str | None:
+        """Write and verify. Returns the serial port on which the board's REPL will appear, if that is known."""
+
+
+def methods() -> dict[str, Method]:
+    """All ways by name, in the order in which they are described."""
+    from .dfu import DfuMethod
+    from .esp32 import EsptoolMethod
+    from .pyocd import PyocdMethod
+    from .serial_loader import SerialMethod
+    from .stlink_drive import StlinkDriveMethod
+
+    known: list[Method] = [EsptoolMethod(), StlinkDriveMethod(), DfuMethod(), SerialMethod(), PyocdMethod()]
+    return {method.name: method for method in known}
+
+
+def choose(board: Board, named: str | None, target: Target, *, erase: bool = False) -> Method:
+    """The way the user named, or the best one that can work here; a `UsageError` with every reason if none can."""
+    known = methods()
+    if named is not None:
+        if named not in known:
+            raise UsageError(f"there is no way to flash called {named}", remedy=f"use one of {', '.join(known)}")
+        if named not in board.methods:
+            raise UsageError(f"{board.id} cannot be flashed with {named}", remedy=f"use {' or '.join(board.methods)}")
+        obstacle = _obstacle(known[named], board, target, erase)
+        if obstacle is not None:
+            raise UsageError(f"{named} cannot be used: {obstacle.reason}", remedy=obstacle.remedy)
+        return known[named]
+    reasons: list[tuple[str, Obstacle]] = []
+    for name in board.methods:
+        obstacle = _obstacle(known[name], board, target, erase)
+        if obstacle is None:
+            return known[name]
+        reasons.append((name, obstacle))
+    if len(reasons) == 1:
+        raise UsageError(reasons[0][1].reason, remedy=reasons[0][1].remedy)
+    listed = "; ".join(f"{name}: {obstacle.reason}" for name, obstacle in reasons)
+    raise UsageError(f"no way to flash {board.id} works here: {listed}", remedy=reasons[0][1].remedy)
+
+
+def _obstacle(method: Method, board: Board, target: Target, erase: bool) -> Obstacle | None:
+    if erase and not method.can_erase:
+        return Obstacle("it cannot erase the whole flash", "leave out --erase or take another --method")
+    return method.obstacle(board, target)

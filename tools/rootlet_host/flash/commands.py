@@ -1,0 +1,155 @@
+"""The command `rootlet flash`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..catalogue import Board, load
+from ..errors import HostError, UsageError
+from ..firmware import download
+from ..firmware.commands import FormatOption, LockOption, MirrorOption, VersionOption
+from ..firmware.images import Image, require_for
+from ..firmware.lockfile import LockFile, default_path
+from ..output import err, out, print_json
+from ..progress import Bar
+from .after import repl_port, show_board
+from .base import Job, Method, Target, choose, methods
+
+
+def flash(
+    board_id: Annotated[str, typer.Argument(metavar="BOARD", help="Board of the catalogue (rootlet boards).")],
+    port: Annotated[
+        str | None,
+        typer.Option("--port", "-p", help="Serial port; for dfu and pyocd a serial number.", show_default=False),
+    ] = None,
+    method_name: Annotated[
+        str | None,
+        typer.Option(
+            "--method", metavar="NAME", help="esptool, stlink-drive, dfu, serial or pyocd.", show_default=False
+        ),
+    ] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option("--file", metavar="FILE", help="Local firmware instead of a published one.", show_default=False),
+    ] = None,
+    version: VersionOption = None,
+    form: FormatOption = None,
+    erase: Annotated[bool, typer.Option("--erase", help="Erase the whole flash first, files included.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before the old firmware is erased.")] = False,
+    volume: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Where the ST-LINK drive is mounted.", show_default=False),
+    ] = None,
+    baud: Annotated[int | None, typer.Option(min=1200, help="Bits per second on the serial port.")] = None,
+    parity: Annotated[
+        str, typer.Option(metavar="even|none", help="Parity of the STM32 serial loader; none for odd adapters.")
+    ] = "even",
+    timeout_s: Annotated[
+        float, typer.Option("--timeout", min=1, help="Seconds without a sign of life before giving up.")
+    ] = 60.0,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for the REPL and show the board.")] = True,
+    mirror: MirrorOption = None,
+    lock: LockOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Write MicroPython to a board, verify it, and show what the board says of itself."""
+    if parity not in ("even", "none"):
+        raise UsageError(f"there is no parity {parity}", remedy="use even or none")
+    board = load().get(board_id)
+    target = Target(port=port, volume=volume, baud=baud, parity=parity, timeout_s=timeout_s)
+    obstacle: UsageError | None = None
+    try:
+        method = choose(board, method_name, target, erase=erase)
+    except UsageError as error:
+        if not dry_run or (method_name is not None and method_name not in board.methods):
+            raise
+        method, obstacle = methods()[method_name or board.methods[0]], error
+    pins = LockFile(lock or default_path())
+    image = _image(board, file, version, form, mirror, pins, quiet=as_json)
+    for warning in require_for(image, board):
+        err.print(f"warning: {warning}", markup=False, soft_wrap=True)
+    if image.kind not in method.formats:
+        raise UsageError(
+            f"{method.name} cannot write {image.name} ({image.kind})", remedy=f"give one of {', '.join(method.formats)}"
+        )
+    job = Job(board, image, target, erase)
+    if dry_run:
+        _show_plan(job, method, as_json)
+        if obstacle is not None:
+            raise obstacle
+        return
+    if not yes:
+        _confirm(job, method)
+    with Bar(quiet=as_json) as bar:
+        where = method.run(job, bar.show)
+    err.print(f"{image.name} was written to {board.id} and verified.", markup=False, soft_wrap=True)
+    identity = _identify(where or (port if method.name == "esptool" else None)) if wait else None
+    if as_json:
+        print_json(
+            {
+                "board": board.id,
+                "method": method.name,
+                "file": image.name,
+                "sha256": image.sha256,
+                "erased": erase,
+                "identity": identity,
+            }
+        )
+
+
+def _image(
+    board: Board,
+    file: Path | None,
+    version: str | None,
+    form: str | None,
+    mirror: str | None,
+    pins: LockFile,
+    *,
+    quiet: bool,
+) -> Image:
+    if file is not None:
+        if version is not None or form is not None or mirror is not None:
+            raise UsageError("--file excludes --version, --format and --mirror")
+        return download.local(file, board, pins)[0]
+    with download.Downloader(mirror) as downloader, Bar(quiet=quiet) as bar:
+        release = download.pick(downloader.releases(board), board, version, form)
+        return downloader.get(release, board, pins, lambda done, total: bar.show(release.name, done, total))[1]
+
+
+def _show_plan(job: Job, method: Method, as_json: bool) -> None:
+    steps = method.plan(job)
+    if as_json:
+        print_json({"board": job.board.id, "method": method.name, "file": job.image.name, "steps": steps})
+        return
+    out.print(f"{job.board.id}: {job.image.name} with {method.name}", markup=False, soft_wrap=True)
+    for number, step in enumerate(steps, 1):
+        out.print(f"  {number}. {step}", markup=False, soft_wrap=True)
+
+
+def _confirm(job: Job, method: Method) -> None:
+    if not sys.stdin.isatty():
+        raise UsageError(f"flashing {job.board.id} erases its firmware, and nobody can be asked", remedy="add --yes")
+    what = "everything on it, files included," if job.erase else "its firmware"
+    where = f" on {job.target.port}" if job.target.port else ""
+    question = f"Replace {what} of {job.board.id} ({job.board.name}){where} by {job.image.name} with {method.name}?"
+    if not typer.confirm(question, err=True):
+        raise HostError("nothing was written", remedy="answer y to go on")
+
+
+def _identify(known: str | None) -> dict[str, Any] | None:
+    port = repl_port(known)
+    if port is None:
+        err.print("The port of its REPL is not known; see mpremote connect list.", markup=False, soft_wrap=True)
+        return None
+    try:
+        return show_board(port)
+    except HostError as error:
+        raise HostError(
+            f"the firmware was written and verified, but the board does not answer on {port}: {error.message}",
+            remedy="press RESET (on STM32 with BOOT0 low) and try mpremote connect " + port,
+        ) from error
