@@ -23,6 +23,7 @@ class Connection(io.IOBase):
         self._observer = handshake.observer
         self._stream = handshake.run()
         self._blocking = True
+        self._timeout_s = None
         self._ended = False
 
     def __enter__(self):
@@ -100,8 +101,19 @@ class Connection(io.IOBase):
 
     def settimeout(self, seconds):
         """Limits each single wait for the transport to `seconds`; None waits for ever, 0 not at all."""
+        self._timeout_s = seconds
         self._blocking = seconds is None or seconds > 0
         self._observer.settimeout(seconds)
+
+    def set_deadline(self, timeout_ms):
+        """Gives everything from now on `timeout_ms` together; None ends that. A limit for each wait cannot stop a server
+        that sends one byte at a time."""
+        self._observer.set_deadline(None if timeout_ms is None else ticks_add(ticks_ms(), timeout_ms))
+        if timeout_ms is None:
+            self.settimeout(self._timeout_s)
+        else:
+            self._stream.setblocking(False)
+            self._blocking = True  # seen from outside
 
     def cipher(self):
         """(cipher suite name, TLS version) as Mbed TLS calls them."""
@@ -162,7 +174,7 @@ def connect(host, port, context, server_hostname=None, address=None, timeout_ms=
             raise
         try:
             connection = Connection(handshake)
-            sock.settimeout(timeout_ms / 1000)
+            connection.settimeout(timeout_ms / 1000)
             return connection
         except Exception as error:
             # With TLS 1.3 the issuers are known only when it is too late to load their anchors: once more, with them.

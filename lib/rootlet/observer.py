@@ -122,10 +122,23 @@ class HandshakeObserver(io.IOBase):
 
     def established(self):
         """The handshake is over: watch no more, keep no deadline."""
-        self._messages = self._want = self._head = self._deadline_ms = self._on_issuer = self._poller = None
-        # Instances are looked up before classes: from here on one short function is between
-        # Mbed TLS and the transport.
-        self.readinto = self._read
+        self._messages = self._want = self._head = self._on_issuer = self._poller = None
+        self.seen = ENCRYPTED
+        self.set_deadline(None)
+
+    def set_deadline(self, deadline_ms):
+        """From now on everything must be done by `deadline_ms` (value of `ticks_ms`); None: the transport's own
+        time-outs hold."""
+        self._deadline_ms = deadline_ms
+        if deadline_ms is None:
+            # Instances are looked up before classes: from here on one short function is between
+            # Mbed TLS and the transport.
+            self.readinto = self._read
+        else:
+            try:
+                del self.readinto
+            except AttributeError:
+                pass
 
     def _read(self, buffer):
         try:
