@@ -315,14 +315,18 @@ def install_application(root: Path) -> None:
     )
 
 
+def board_command(program: Path, root: Path) -> list[str]:
+    """The command that starts the board whose flash is `root`."""
+    return [str(program), "-X", "heapsize=512k", "-c", _LAUNCHER.format(root=str(root))]
+
+
 def run_board(program: Path, root: Path) -> int:
     """Start the board whose flash is `root`; its output is ours. Returns the exit status, negative for a signal.
 
     Nothing survives this call: an interpreter that does not end by itself on Ctrl-C is killed.
     """
-    command = [str(program), "-X", "heapsize=512k", "-c", _LAUNCHER.format(root=str(root))]
     try:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+        process = subprocess.Popen(board_command(program, root), stdin=subprocess.DEVNULL)
     except OSError as error:
         raise UsageError(
             f"cannot start {program}: {error.strerror}", remedy="check MICROPYTHON or --interpreter"

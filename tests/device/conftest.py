@@ -1,0 +1,19 @@
+"""Fixtures of the device tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from support import pki
+from support.application import Board
+
+
+@pytest.fixture
+def board(tmp_path: Path) -> Board:
+    return Board(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def root() -> pki.Authority:
+    return pki.make_ca("session root")

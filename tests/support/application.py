@@ -1,0 +1,99 @@
+"""A folder that is a board's flash, with the application on it."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from rootlet_host.demo import board_command, install_application
+from rootlet_host.interpreter import find_micropython
+from rootlet_host.store import BuildOptions, collect
+
+from . import pki
+
+SCRIPTS = Path(__file__).resolve().parents[1] / "device" / "scripts"
+HOST = "board.example.org"
+
+
+class Run:
+    """What one start of the board printed, and how it ended."""
+
+    def __init__(self, status: int, output: str) -> None:
+        self.status = status
+        self.output = output
+        self.lines = output.splitlines()
+
+    def events(self, name: str) -> list[str]:
+        """What a fake wrote on lines that begin with `[name]`."""
+        return [line.removeprefix(f"[{name}] ") for line in self.lines if line.startswith(f"[{name}] ")]
+
+
+class Board:
+    """A board whose flash is the folder `root`."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        install_application(root)
+        root.joinpath("certs").mkdir()
+
+    def write(self, name: str, content: str | bytes) -> None:
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+
+    def configure(self, *, job: dict[str, Any] | None = None, **settings: Any) -> None:
+        """Writes rootlet.json: the store and a job, with `settings` over them."""
+        self.write("rootlet.json", json.dumps({"job": job or {"url": f"https://{HOST}/"}, **settings}))
+
+    def fake(self, module: str) -> None:
+        """Puts a stand-in for a module of the firmware on the flash, where it is found first."""
+        self.write(f"{module}.py", SCRIPTS.joinpath(f"fake_{module}.py").read_bytes())
+
+    def trust(self, *authorities: pki.Authority) -> None:
+        """Builds the store with these CAs only."""
+        folder = self.root / "pem"
+        folder.mkdir(exist_ok=True)
+        for i, authority in enumerate(authorities):
+            folder.joinpath(f"{i}.pem").write_bytes(authority.pem)
+        store = collect(BuildOptions(sources=[str(folder)])).encode(1)
+        self.write("certs/roots.rtlt", store)
+
+    def start(self) -> subprocess.Popen[str]:
+        """Starts the board: boot.py, then main.py."""
+        command = board_command(find_micropython(), self.root)
+        return subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+
+    def run(self, timeout_s: float = 60) -> Run:
+        """Starts the board and waits until it ends by itself."""
+        with self.start() as process:
+            try:
+                output, _ = process.communicate(timeout=timeout_s)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise
+        return Run(process.returncode, output)
+
+    def run_until(self, wanted: str, *, times: int = 1, timeout_s: float = 60) -> Run:
+        """Starts the board, sends Ctrl-C when a line with `wanted` has come so many times, and waits for the end."""
+        output = ""
+        with self.start() as process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                output += line
+                times -= wanted in line
+                if times == 0:
+                    process.send_signal(signal.SIGINT)
+                    break
+            rest, _ = process.communicate(timeout=timeout_s)
+        return Run(process.returncode, output + rest)
+
+    def run_script(self, script: str, timeout_s: float = 60) -> Run:
+        """Runs a script of tests/device/scripts in place of main.py, which it may import."""
+        self.root.joinpath("application.py").write_bytes(self.root.joinpath("main.py").read_bytes())
+        self.write("main.py", SCRIPTS.joinpath(script).read_bytes())
+        return self.run(timeout_s)
