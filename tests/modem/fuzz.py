@@ -172,9 +172,10 @@ def run(seed: int, kind: str) -> Bench:
             for exchange in live:
                 if exchange.end is None:
                     exchange.step(rng)
-                    if not bench.network.closes and exchange.written == len(exchange.to_write):
-                        if len(exchange.read) == len(exchange.peer.to_send) or rng.random() < 0.001:
-                            exchange.end = "done"
+                    all_written = exchange.written == len(exchange.to_write)
+                    all_read = len(exchange.read) == len(exchange.peer.to_send)
+                    if not bench.network.closes and all_written and (all_read or rng.random() < 0.001):
+                        exchange.end = "done"
             if not bench.driver.pump():
                 bench.clock.sleep_ms(1)
         for exchange in live:

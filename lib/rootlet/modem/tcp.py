@@ -10,7 +10,7 @@ from errno import ECONNABORTED, ECONNRESET, EHOSTUNREACH, EIO, ENOBUFS, ETIMEDOU
 from micropython import const
 
 from .at import PAYLOAD, PROMPT, ModemError, Refused, is_error, words
-from .stream import CLOSED, CONNECTING
+from .stream import CLOSED, CONNECTING, OPEN
 
 _STREAMS = const(6)  # AT+CIPSTART: <n> is 0 to 5
 _CONNECT_MS = const(75_000)  # AT Command Manual, 8.2.2: maximum response time in multi-IP state
@@ -42,8 +42,10 @@ def connect(modem, stream):
         # OK comes at once; CONNECT OK or CONNECT FAIL later, unasked.
         yield from modem.channel.command('AT+CIPSTART=%d,"TCP","%s","%d"' % (n, stream.host, stream.port), _CONNECT_MS)
     except Refused:
-        if (yield from modem.channel.command("AT+CIPMUX?", _ANSWER_MS, "+CIPMUX: ")) != "1":
-            raise ModemError(ECONNABORTED, "the modem was reset")
+        # Not because of the host, that would be CONNECT FAIL: the modem was reset, or the network has ended the data
+        # connection, and what said so was lost. Open connections will show; without any, begin anew.
+        if not any(other.state == OPEN for other in modem.streams):
+            raise ModemError(ECONNABORTED, "the modem refuses to connect")
         stream.fail(EHOSTUNREACH)
 
 
@@ -137,8 +139,9 @@ def fetch(modem, stream):
         if is_error(line):
             # After the peer has closed this is its end, unless more was announced and is now lost.
             stream.pending = False
+            stream.announced = stream.announced or announced
             if stream.peer_closed:
-                if stream.left or announced:
+                if stream.left or stream.announced:
                     stream.fail(ECONNRESET)
                 return
             # CLOSED may be on its way. If not, this is no longer the mode that bring_up has set.
