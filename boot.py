@@ -41,16 +41,16 @@ def _watchdog():
 def _clock():
     from rootlet import clock
 
-    # Times below the floor are told apart from real ones at every connection; this is for whoever reads the console.
-    try:
-        clock.check(())
-    except OSError as error:
-        print("boot: %s" % error)
+    class Nothing:  # a store that sets no floor of its own
+        issued_at = not_used_after = 0
+
+    # Every connection checks it again; this is for whoever reads the console.
+    clock.check((Nothing,))
 
 
 for _step in (_path, _watchdog, _clock):
     try:
         _step()
     except Exception as _error:
-        print("boot: %s: %s" % (_step.__name__, _error))
+        print("boot: %s" % _error if str(_error) else "boot: " + repr(_error))
 del _step, _path, _watchdog, _clock

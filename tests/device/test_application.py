@@ -19,7 +19,7 @@ from support.servers import Server, answer, http_response, tls_server
 
 @pytest.fixture(scope="module")
 def identity(root: pki.Authority) -> pki.Issued:
-    return root.issue(HOST)
+    return root.issue(HOST, not_after=pki.now() + pki.days(12.5))
 
 
 @pytest.fixture
@@ -59,9 +59,18 @@ def test_one_verified_get_is_reported_step_by_step(trusting: Board, server: Serv
     assert total
     assert 0 < int(handshake[1]) <= int(total[1])
     assert re.search(
-        r"  \. Verifying peer \.+ ok \(anchor 'session root' from roots\.rtlt, name matched, 89 days left\)\n", report
+        r"  \. Verifying peer \.+ ok \(anchor 'session root' from roots\.rtlt, name matched, 12 days left\)\n", report
     )
     assert re.search(r"  \. GET \.+ ok \(200 OK\)\n    hello\n", report)
+
+
+@pytest.mark.parametrize(("days", "words"), [(1.5, "1 day left"), (0.3, "7 hours left")])
+def test_the_end_of_a_certificate_is_told_to_the_hour_on_its_last_day(
+    trusting: Board, root: pki.Authority, days: float, words: str
+) -> None:
+    with tls_server(root.issue(HOST, not_after=pki.now() + pki.days(days))) as server:
+        trusting.configure(job=job(server))
+        assert f"name matched, {words})" in trusting.run().output
 
 
 def test_roots_given_as_a_file_are_counted_as_being_in_ram(

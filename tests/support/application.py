@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 from pathlib import Path
@@ -27,8 +28,8 @@ class Run:
         self.lines = output.splitlines()
 
     def events(self, name: str) -> list[str]:
-        """What a fake wrote on lines that begin with `[name]`."""
-        return [line.removeprefix(f"[{name}] ") for line in self.lines if line.startswith(f"[{name}] ")]
+        """What a stand-in for a module wrote after `[name]`; the report may have begun a line before."""
+        return re.findall(rf"\[{name}\] (.*)", self.output)
 
 
 class Board:
