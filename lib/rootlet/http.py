@@ -7,6 +7,7 @@ _MAX_HEAD = const(16384)
 _MAX_INTERIM = const(8)  # 1xx responses before the real one
 _UNTIL_CLOSE = const(-1)
 _CHUNK = const(512)
+_PIECE = const(128)
 
 
 def _refuse(message, remedy=None):
@@ -87,7 +88,13 @@ class Response:
         self.connection.close()
 
     def _line(self):
-        line = self.connection.readline(_MAX_LINE)
+        line = b""
+        while len(line) < _MAX_LINE:
+            # In pieces, because `readline` allocates beforehand as much as it may return.
+            piece = self.connection.readline(_PIECE)
+            line += piece
+            if piece[-1:] == b"\n" or not piece:
+                break
         self._room -= len(line)
         if line[-1:] != b"\n" or self._room < 0:
             _refuse("the server's answer is cut short or too long", "This may be no HTTP server")
