@@ -77,6 +77,9 @@ class Context:
 
     def handshake(self, sock, server_hostname, deadline_ms):
         """A Handshake that is ready to run. Refuses without host name, clock, entropy or a usable store."""
+        from gc import collect
+
+        collect()  # modules live long: without garbage between them the heap keeps room for Mbed TLS's 17 KB buffer
         from .handshake import Handshake
 
         if not server_hostname:

@@ -1,6 +1,7 @@
 """One handshake: puts store, observer, policy and Mbed TLS together, and takes them apart again."""
 
 import tls
+from gc import collect
 from time import ticks_diff, ticks_ms
 
 from .names import normalise
@@ -75,6 +76,7 @@ class Handshake:
             began_ms = ticks_ms()
             if wait:
                 self._sock.setblocking(False)
+            collect()  # where Mbed TLS's buffers lie in this heap, they must find a hole of 17 KB
             stream = self._tls_context.wrap_socket(
                 self.observer, server_hostname=self.host, do_handshake_on_connect=wait
             )
@@ -101,8 +103,6 @@ class Handshake:
                 # Mbed TLS's memory lies outside the Python heap on most ports, where the garbage collector does not
                 # see it grow. Freeing twice does nothing.
                 self._tls_context.__del__()
-        from gc import collect
-
         collect()  # before the texts are imported
         from .errors import from_handshake
 
