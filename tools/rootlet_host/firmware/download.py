@@ -266,7 +266,7 @@ class Downloader:
             if not resumed:
                 _write_state(part, {"url": url, "validator": _validator(response)})
             with part.open("ab" if resumed else "wb") as file:
-                for block in response.iter_raw(_BLOCK):
+                for block in response.iter_raw():  # as it arrives, so that nothing is lost when the line breaks
                     done += len(block)
                     if done > MAX_FILE_BYTES:
                         break

@@ -42,7 +42,9 @@ class _Log(TemplateLogger):  # type: ignore[misc]  # esptool ships no types
 
 
 _LOG = _Log()
-# Once for the process: after that the logger that is installed no longer offers set_logger.
+# Once for the process: after that the logger that is installed no longer offers set_logger. The one before it is made
+# silent, since esptool.reset keeps a reference to its `warn`.
+log.set_verbosity("silent")
 log.set_logger(_LOG)
 
 

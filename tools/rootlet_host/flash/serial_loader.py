@@ -25,6 +25,7 @@ from .base import INCOMPLETE, FlashError, Job, Method, Obstacle, Progress, Targe
 DEFAULT_BAUD = 115_200
 _CABLE = "a USB serial adapter at the ROM loader's USART (ST AN2606), with BOOT0 high"
 _WAKE = "set BOOT0 high, press RESET, check RX and TX, and run the command again"
+_PROTECTED = "remove the write or read protection with STM32CubeProgrammer"
 _BLOCK = 256  # the most that one AN3155 command carries
 
 
@@ -128,7 +129,8 @@ class _Stm32flash:
         if self.job.erase:
             self._call(["-o"], None)
         elif len(parts) > 1:
-            self._call(["-o", "-S", f"{parts[-1].address:#x}:{len(parts[-1].data)}"], None)
+            # The first page holds the vector table (-S would want the length of whole pages).
+            self._call(["-o", "-s", "0", "-e", "1"], None)
 
     def _check_chip(self) -> None:
         output = self._call([], None)
@@ -171,7 +173,7 @@ class _Stm32flash:
             if self.touched:
                 return FlashError(f"the ROM loader on {self.port} fell silent while writing", remedy=remedy)
             return FlashError(f"no STM32 ROM loader answers on {self.port}", remedy=remedy)
-        return FlashError(f"stm32flash failed: {_last_line(text)}", remedy=remedy)
+        return FlashError(f"stm32flash failed: {_problem_line(text)}", remedy=remedy)
 
 
 class _Stm32loader:
@@ -207,6 +209,8 @@ class _Stm32loader:
         # IndexError: stm32loader takes the first byte of an answer that did not come.
         except (Stm32LoaderError, IndexError, OSError) as error:
             if self.touched:
+                if "NACK" in str(error):
+                    raise FlashError("the ROM loader refuses: the flash is protected", remedy=_PROTECTED) from error
                 raise FlashError(f"the ROM loader on {self.port} stopped answering", remedy=INCOMPLETE) from error
             raise FlashError(f"no STM32 ROM loader answers on {self.port}", remedy=_WAKE) from error
 
@@ -235,6 +239,8 @@ class _Stm32loader:
         loader.go(parts[-1].address)
 
 
-def _last_line(text: str) -> str:
+def _problem_line(text: str) -> str:
+    """The line that tells what went wrong: a program's two outputs arrive joined, not always in order."""
     lines = [line.strip() for line in text.replace("\r", "\n").splitlines() if line.strip()]
-    return lines[-1] if lines else "it said nothing"
+    telling = [line for line in lines if re.search(r"fail|error|invalid|unsupported|can't|nack", line, re.IGNORECASE)]
+    return (telling or lines or ["it said nothing"])[-1]

@@ -1,0 +1,1 @@
+"""What stands in for boards, drives and servers in the tests of the flashing commands."""
