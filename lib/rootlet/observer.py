@@ -8,7 +8,7 @@ After the handshake it only notes whether the transport ended.
 """
 
 import io
-from errno import EIO, ETIMEDOUT
+from errno import EAGAIN, EIO, ETIMEDOUT
 
 from micropython import const
 from time import ticks_diff, ticks_ms
@@ -122,7 +122,7 @@ class HandshakeObserver(io.IOBase):
 
     def established(self):
         """The handshake is over: watch no more, keep no deadline."""
-        self._messages = self._want = self._head = self._on_issuer = self._poller = None
+        self._messages = self._want = self._head = self._small = self._on_issuer = self._poller = None
         self.seen = ENCRYPTED
         self.set_deadline(None)
 
@@ -150,8 +150,10 @@ class HandshakeObserver(io.IOBase):
         return n
 
     def _keep(self, error):
-        self.error = error
         number = error.errno if isinstance(error, OSError) else EIO
+        if number == EAGAIN and (self._deadline_ms is None or self._left_ms() > 0):
+            return None
+        self.error = error
         return -number if isinstance(number, int) and 0 < number < 256 else -EIO
 
     def _left_ms(self):
@@ -215,17 +217,21 @@ class HandshakeObserver(io.IOBase):
         return True
 
     def _feed(self, data, at, end):
-        """Gives the message parser the bytes it waits for. It yields what it wants next: a memoryview to be
-        filled, or a number of bytes to be passed over."""
+        """Gives the message parser the bytes it waits for. It yields what it wants next: a memoryview to be filled,
+        a number of bytes to be passed over, or a negative number of bytes that belong at the end of `_small`."""
         while at < end and self._messages:
             want = self._want
-            if isinstance(want, int):
-                n = min(want, end - at)
-                want -= n
-            else:
+            if not isinstance(want, int):
                 n = min(len(want), end - at)
                 want[:n] = data[at : at + n]
                 want = want[n:]
+            elif want < 0:
+                n = 1  # byte by byte, because every slice of a memoryview would cost memory
+                self._small[want] = data[at]
+                want += 1
+            else:
+                n = min(want, end - at)
+                want -= n
             at += n
             if want:  # an empty memoryview is false, too
                 self._want = want
@@ -237,19 +243,20 @@ class HandshakeObserver(io.IOBase):
 
     def _parse_messages(self):
         """Handshake messages up to the server's Certificate (RFC 5246, 7.4 and 7.4.2)."""
-        head = memoryview(bytearray(4))
-        yield head
-        while head[0] != _CERTIFICATE:
-            n = _u24(head, 1)
+        small = self._small = bytearray(4)
+        yield -4
+        while small[0] != _CERTIFICATE:
+            n = _u24(small)
             if n:
                 yield n
-            yield head
+            yield -4
         self.seen = CERTIFICATE
-        left = _u24(head, 1)
+        left = _u24(small)
         if left > self.MAX_CERTIFICATE_MESSAGE:
-            self.refusal = "its Certificate message has %d bytes, the limit is %d" % (left, self.MAX_CERTIFICATE_MESSAGE)
+            self.refusal = "its Certificate message has %d bytes, the limit is %d" % (
+                left, self.MAX_CERTIFICATE_MESSAGE)
             return
-        yield head[:3]  # the length of the list, which is the rest of the message
+        yield -3  # the length of the list, which is the rest of the message
         left -= 3
         count = 0
         while left > 3:
@@ -257,8 +264,8 @@ class HandshakeObserver(io.IOBase):
             if count > self.MAX_CERTIFICATES:
                 self.refusal = "it sent more than %d certificates" % self.MAX_CERTIFICATES
                 return
-            yield head[:3]
-            size = _u24(head, 0)
+            yield -3
+            size = _u24(small)
             left -= 3 + size
             if left < 0:
                 return  # nonsense, as Mbed TLS will find
@@ -266,18 +273,18 @@ class HandshakeObserver(io.IOBase):
             # algorithm are passed over; then comes the issuer (RFC 5280, 4.1).
             field = 0
             while size >= 2:
-                yield head[:2]
+                yield -2
                 size -= 2
-                tag = head[0]
-                n = head[1]
+                tag = small[2]
+                n = small[3]
                 more = 0
                 if n & 0x80:
                     more = n & 0x7F
                     if not 1 <= more <= 2 or size < more:
                         break
-                    yield head[:more]
+                    yield -more
                     size -= more
-                    n = head[0] if more == 1 else head[0] << 8 | head[1]
+                    n = small[3] if more == 1 else small[2] << 8 | small[3]
                 if n > size:
                     break
                 if field < 2:
@@ -296,7 +303,7 @@ class HandshakeObserver(io.IOBase):
                         name[0] = tag
                         if more:
                             name[1] = 0x80 | more
-                            name[2 : 2 + more] = head[:more]
+                            name[2 : 2 + more] = small[-more:]
                         else:
                             name[1] = n
                         if n:
@@ -309,5 +316,6 @@ class HandshakeObserver(io.IOBase):
                 yield size
 
 
-def _u24(data, at):
-    return data[at] << 16 | data[at + 1] << 8 | data[at + 2]
+def _u24(data):
+    """The integer in the last three of four bytes."""
+    return data[1] << 16 | data[2] << 8 | data[3]
