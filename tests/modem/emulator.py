@@ -23,6 +23,7 @@ class Peer(Protocol):
 
     state: str
 
+    def poll(self) -> None: ...
     def send(self, data: bytes) -> None: ...
     def receive(self, limit: int) -> bytes: ...
     def close(self) -> None: ...
@@ -46,6 +47,8 @@ class TcpPeer:
             self.state = "refused"
 
     def poll(self) -> None:
+        if self.state in ("closed", "refused"):
+            return
         if self.state == "connecting":
             error = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             if error:
@@ -190,6 +193,7 @@ class Sim800:
         """Lets time pass, and looks at the network."""
         self.now_ms = now_ms
         for number, link in list(self.links.items()):
+            link.peer.poll()
             if link.state == "CONNECTING" and link.peer.state in ("open", "refused"):
                 opened = link.peer.state == "open"
                 link.state = "CONNECTED" if opened else "CLOSED"

@@ -112,6 +112,9 @@ class MemoryPeer:
         self.received = bytearray()
         self.closes = closes
 
+    def poll(self) -> None:
+        pass
+
     def send(self, data: bytes) -> None:
         self.received += data
 

@@ -158,7 +158,7 @@ class ModemStream(io.IOBase):
         return self.rx_at < self.rx_end or self.state >= CLOSING or (self.peer_closed and not self.pending)
 
     def _writable(self):
-        return self._modem.may_queue() or self.state >= CLOSING or self.peer_closed
+        return self._modem.may_queue(self) or self.state >= CLOSING or self.peer_closed
 
     def _sent(self):
         return self._modem.tx_stream is not self

@@ -93,6 +93,7 @@ def send(modem, stream, data):
             yield from channel.sleep(_ROOM_MS)
     stream.checked_ms = modem.clock.ticks_ms()
     modem.tx_stream = None
+    modem.sending = False
 
 
 def _accepted(stream, n):
