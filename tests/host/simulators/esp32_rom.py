@@ -42,6 +42,10 @@ class _Connection(mock.BootloaderConnection):  # type: ignore[misc]
         self.flash = flash
         self.silent_after = silent_after
         self.cut_after = cut_after
+        self.patience: float | None = None
+
+    def set_timeout(self, timeout: float) -> None:
+        super().set_timeout(self.patience or timeout)
 
     def sendall(self, data: bytes) -> None:
         if self.silent_after is not None and self.flash.written >= self.silent_after:
@@ -80,6 +84,10 @@ class Esp32:
         # Hang up, as a pulled cable does: the client's next read fails.
         with contextlib.suppress(OSError):
             self._pty.close()
+
+    def patient(self) -> None:
+        """Wait longer for the acknowledgements of READ_FLASH than the mock does on its own."""
+        self._connection.patience = 2.0
 
     def __enter__(self) -> Esp32:
         self._thread.start()

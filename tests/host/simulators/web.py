@@ -27,6 +27,11 @@ class Published:
     requests: list[dict[str, str]] = field(default_factory=list)
 
 
+class _Server(http.server.ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A connection that a fault closed is no news."""
+
+
 class FirmwareSite:
     """Use as a context manager; `url` stands for https://micropython.org."""
 
@@ -45,7 +50,7 @@ class FirmwareSite:
             def log_message(self, *_: Any) -> None:
                 pass
 
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = _Server(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)

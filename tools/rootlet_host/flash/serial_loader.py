@@ -26,6 +26,7 @@ DEFAULT_BAUD = 115_200
 _CABLE = "a USB serial adapter at the ROM loader's USART (ST AN2606), with BOOT0 high"
 _WAKE = "set BOOT0 high, press RESET, check RX and TX, and run the command again"
 _PROTECTED = "remove the write or read protection with STM32CubeProgrammer"
+_ANSWER_S = 2.0
 _BLOCK = 256  # the most that one AN3155 command carries
 
 
@@ -59,7 +60,12 @@ class SerialMethod(Method):
             raise FlashError(str(found.obstacle), exit_code=2)
         program = _stm32flash()
         if program is not None:
-            _Stm32flash(program, job, found.port, progress).run()
+            try:
+                _Stm32flash(program, job, found.port, progress).run()
+            except _ChipUnknownToStm32flash:
+                if not (job.erase and _have_stm32loader()):
+                    raise
+                _Stm32loader(job, found.port, progress).run()
         elif job.erase:
             _Stm32loader(job, found.port, progress).run()
         else:
@@ -84,6 +90,10 @@ def _order(job: Job) -> list[Segment]:
     """The vector table comes last: a board whose write was interrupted then has none and cannot start."""
     parts = sorted(job.image.placed(job.board), key=lambda part: part.address)
     return [*parts[1:], parts[0]]
+
+
+class _ChipUnknownToStm32flash(FlashError):
+    """stm32flash 0.7 lacks the newer families (H5, U5, WB, WL, some H7)."""
 
 
 def _wrong_chip(found: int, board: Board) -> FlashError:
@@ -163,9 +173,9 @@ class _Stm32flash:
             found = int(unknown.group(1), 16)
             if self.job.board.rom_id is not None and found != self.job.board.rom_id:
                 return _wrong_chip(found, self.job.board)
-            return FlashError(
+            return _ChipUnknownToStm32flash(
                 f"stm32flash does not know the chip with the number {found:#05x}",
-                remedy="nothing was written; take another --method",
+                remedy="nothing was written; take another --method, or --erase with stm32loader installed",
             )
         if "verify" in text.lower() and "fail" in text.lower():
             return FlashError("the flash does not hold what was written", remedy=remedy)
@@ -194,7 +204,11 @@ class _Stm32loader:
             with (
                 contextlib.redirect_stderr(io.StringIO()),  # its remarks are not ours
                 serial.Serial(
-                    self.port, self.job.target.baud or DEFAULT_BAUD, parity=parity, timeout=2, exclusive=True
+                    self.port,
+                    self.job.target.baud or DEFAULT_BAUD,
+                    parity=parity,
+                    timeout=min(_ANSWER_S, self.job.target.timeout_s),
+                    exclusive=True,
                 ) as connection,
             ):
                 family = self.job.board.chip.removeprefix("STM32")[:2]
