@@ -84,7 +84,7 @@ class Anchor:
 
     `exact` is true for a whole certificate that is trusted as itself; `distrust_after` is seconds
     since 1970 (0: none); `suffixes` the DNS suffixes it may sign for (None: any); `constraints` the
-    DER value of a NameConstraints extension or None.
+    DER value of a NameConstraints extension or None; `key` the key bytes.
     """
 
     def __init__(self, record):
@@ -125,8 +125,8 @@ class Anchor:
             end = at + 2 + (record[at] | record[at + 1] << 8)
             self.constraints = bytes(record[at + 2 : end])
             at = end
-        self._key = record[at:]
-        n = len(self._key)
+        self.key = record[at:]
+        n = len(self.key)  # none, too, if a length led beyond the end
         if not n or (self._kind in _EC and n != _EC[self._kind][0]) or self._kind > _EXACT:
             raise RecordError("record has a key of the wrong size")
 
@@ -144,7 +144,7 @@ class Anchor:
 
         The key is not kept: this works once.
         """
-        key, self._key = self._key, None
+        key, self.key = self.key, None
         if self._kind == _EXACT:
             return bytes(key)
         if self._kind == _RSA:

@@ -1,14 +1,20 @@
 """Two places for a trust store, so that there is always a good one.
 
-`/certs/roots.rtlt` is the store that came with the firmware, `/certs/roots.a.rtlt` and `…b…` are the slots. In force is
-the valid one with the highest sequence. A new store is written to the slot that is not in force, with a magic that
-says "pending"; only when it was read back whole and its signature found good is the magic made right, in one small
-write at the beginning of the file. Renaming would be no help: FAT, which stm32 boards have, renames in several steps.
+`/certs/roots.rtlt` is the store that came with the firmware, `/certs/roots.a` and `…b` are the slots, each a folder
+with `store.rtlt` and `signer`. In force is the valid store with the highest sequence. A new one is written into the
+slot that is not in force, with a magic that says "pending"; only when it was read back whole and its signature found
+good is the magic made right, in one small write at the beginning of the file.
+
+This must hold on FAT, too, which stm32 boards have, where renaming takes several steps and every file that is made,
+grown or removed touches a directory and an allocation table that all files share. So files here are overwritten, never
+made anew once they exist, and each slot has its own directory: see docs/updates.md.
 """
 
 import os
 
-from .store import TrustStore, current, slot_path
+from .store import TrustStore, claimed_sequence, current, slot_path
+
+_POLICIES = ("never", "first-push", "usb")
 
 
 class Slots:
@@ -19,13 +25,13 @@ class Slots:
     """
 
     def __init__(self, path="/certs/roots.rtlt", unsigned="first-push"):
-        if unsigned not in ("never", "first-push", "usb"):
+        if unsigned not in _POLICIES:
             from .errors import ConfigError
 
             raise ConfigError("unsigned cannot be %s" % unsigned, "Use never, first-push or usb")
         self.path = path
         self._unsigned = unsigned
-        self._publisher = path.rpartition("/")[0] + "/publisher.der"
+        self._slots = (slot_path(path, "a"), slot_path(path, "b"))
 
     def current(self):
         """The TrustStore in force, or None."""
@@ -35,58 +41,83 @@ class Slots:
             return None
 
     def free_path(self):
-        """Path of the slot that is not in force. What is there may be overwritten."""
+        """Path of the slot that is not in force. What is there may be overwritten. Makes its folder."""
         store = self.current()
-        first = slot_path(self.path, "a")
-        return slot_path(self.path, "b") if store and store.path == first else first
+        free = self._slots[1 if store and store.path == self._slots[0] else 0]
+        try:
+            os.mkdir(_folder(free))
+        except OSError:
+            pass  # it is there, or opening the file will say what is wrong
+        return free
 
     def publishers(self):
-        """DER of every certificate that may have signed the next store: the board's own, then the one that the store in
-        force announces."""
-        found = []
-        for name in (self._publisher, self._publisher + ".next"):
+        """DER of every certificate that may have signed the next store: the publisher who signed the store in force,
+        then the one that it announces."""
+        store = self.current()
+        return self._publishers(store)
+
+    def _publishers(self, store):
+        found = self._signer_of(store)
+        announced = store and store.publisher()
+        return found + [announced] if announced and announced not in found else found
+
+    def _signer_of(self, store):
+        """Who signed `store` (None: there is none in force), as noted when it was accepted: a list of one or none."""
+        if not store or store.path == self.path:
+            signer = _read(self.path.rpartition("/")[0] + "/publisher.der")
+            return [signer] if signer else []
+        signer = _read_signer(store.path)
+        if signer is not None:
+            return [signer] if signer else []
+        # The note is damaged. Without a publisher nothing could ever repair the board from afar: what the other places
+        # say is at most one release old.
+        other = self._slots[store.path == self._slots[0]]
+        found = [_read_signer(other), _read(self.path.rpartition("/")[0] + "/publisher.der")]
+        for path in (other, self.path):
             try:
-                with open(name, "rb") as file:
-                    found.append(file.read(4096))
+                found.append(TrustStore(path).publisher())
             except OSError:
                 pass
-        store = self.current()
-        announced = store and found and store.publisher()
-        if announced and announced not in found:
-            found.append(announced)
-        return found
+        return [signer for signer in found if signer]
 
     def commit(self, path, usb=False, rollback=False):
         """Puts the pending store at `path` (from `free_path`) in force, if everything about it is right.
 
-        Returns its TrustStore. Raises TrustStoreDamagedError, RollbackError (its sequence is not above the one in
-        force), SignatureError, OSError; the file is removed then, and what was in force still is.
+        `usb`: it came over USB, from somebody who has the board in hand; only then may it be unsigned (see the class),
+        and only then does `rollback` allow a sequence that is not above the one in force.
+
+        Returns its TrustStore. Raises TrustStoreDamagedError, RollbackError, SignatureError, OSError, MemoryError; what
+        was in force is still in force then, and the file stays what it was: pending, and of no effect.
         """
-        try:
-            store = TrustStore(path, TrustStore.PENDING)
-            before = self.current()
-            if before and store.sequence <= before.sequence and not (rollback and usb):
-                from .errors import RollbackError
+        from .integrity import fault
 
-                raise RollbackError(
-                    "sequence %d is not above %d, which is in force" % (store.sequence, before.sequence)
-                )
-            signer = self._signer(store, usb)
-            if signer:
-                self._announce(signer)
-            self._accept(path)
-            if before and store.sequence <= before.sequence:
-                self._remove(before)
-            if signer:
-                self._adopt(signer)
-            return TrustStore(path)
-        except BaseException:
-            _unlink(path)
-            raise
+        store = TrustStore(path, TrustStore.PENDING)
+        before = self.current()
+        if before and store.sequence <= before.sequence and not (rollback and usb):
+            from .errors import RollbackError
 
-    def _signer(self, store, usb):
+            raise RollbackError("sequence %d is not above %d, which is in force" % (store.sequence, before.sequence))
+        why = fault(store)
+        if why:
+            from .errors import TrustStoreDamagedError
+
+            raise TrustStoreDamagedError(path, why)
+        publishers = self._publishers(before)
+        signer = self._signer(store, publishers, usb)
+        if signer is None and publishers:
+            signer = publishers[0]  # unsigned, from USB: who may sign the next one stays as it was
+        if _read_signer(path) != (signer or b""):
+            _overwrite(_folder(path) + "/signer", _sealed(signer or b""))
+            _sync()
+        self._mark(path, TrustStore.MAGIC)
+        for other in (self.path,) + self._slots:
+            # Only on a rollback: the higher sequences have to go, after the new store is there.
+            if other != path and claimed_sequence(other) >= store.sequence:
+                self._mark(other, TrustStore.PENDING)
+        return TrustStore(path)
+
+    def _signer(self, store, publishers, usb):
         """The publisher's certificate that signed `store`; None if it may be unsigned. Raises SignatureError."""
-        publishers = self.publishers()
         failure = None
         for publisher in publishers if store.signed else ():
             from .signature import verify
@@ -96,59 +127,98 @@ class Slots:
                 return publisher
             except OSError as error:
                 failure = error
-        fresh = not publishers
-        if usb and (self._unsigned == "usb" and not store.signed or self._unsigned != "never" and fresh):
+        if usb and (self._unsigned == "usb" and not store.signed or self._unsigned != "never" and not publishers):
             return None
         from .errors import SignatureError
 
         if failure:
             raise failure
         if not store.signed:
-            raise SignatureError("the trust store is not signed, and this board takes only signed ones (unsigned = %s)" % self._unsigned)
+            why = "the trust store is not signed, and this board takes only signed ones (unsigned = %s)"
+            raise SignatureError(why % self._unsigned)
         raise SignatureError("this board knows no publisher to check the signature against", "Push over USB first")
 
-    def _announce(self, signer):
-        # Before the store is in force: a power failure in between must not leave a board that knows only the old publisher
-        # with a store that does not announce the new one any more.
-        if _read(self._publisher) != signer and _read(self._publisher + ".next") != signer:
-            _write(self._publisher + ".next", signer)
-
-    def _adopt(self, signer):
-        if _read(self._publisher) != signer:
-            # The old publisher's time is over. Not a rename: see above; both files say the same until the end.
-            _write(self._publisher, signer)
-        _unlink(self._publisher + ".next")
-
     @staticmethod
-    def _accept(path):
+    def _mark(path, magic):
         with open(path, "r+b") as file:
-            file.write(TrustStore.MAGIC)
+            file.write(magic)
         _sync()
 
-    def _remove(self, store):
-        """On a rollback the higher sequence has to go."""
-        _unlink(store.path)
+
+class SlotFile:
+    """The store file at `path` (from `free_path`), open to be written over from `start`. What is written replaces the
+    magic by "pending": the first write must hold the first four bytes.
+
+    Overwrites: on FAT a file that is truncated, or removed, and a power failure at the wrong moment lose its clusters
+    for ever, and nothing on a board could find them again.
+    """
+
+    def __init__(self, path, start=0):
+        self._path = path
+        self._at = start
+        try:
+            self._file = open(path, "r+b")
+        except OSError:
+            self._file = open(path, "wb")
+        self._size = self._file.seek(0, 2)
+        self._file.seek(start)
+
+    def write(self, data):
+        first = not self._at
+        if first:
+            self._file.write(TrustStore.PENDING)
+            data = memoryview(data)[4:]
+            self._at = 4
+        self._file.write(data)
+        self._at += len(data)
+        if first and not self._size:
+            # FAT notes where a file begins when it is first synced. What a power failure leaves before that is lost.
+            self._file.flush()
+
+    def close(self):
+        """Ends the store here, whatever was in the slot before."""
+        try:
+            if self._at < self._size:
+                self._file.write(b"\0\0\0\0")  # no envelope
+        finally:
+            self._file.close()
+        _sync()
+
+
+def _folder(path):
+    return path.rpartition("/")[0]
 
 
 def _read(path):
     try:
         with open(path, "rb") as file:
-            return file.read(4096)
+            return file.read(2048)
     except OSError:
         return None
 
 
-def _write(path, data):
-    with open(path, "wb") as file:
-        file.write(data)
-    _sync()
+def _sealed(data):
+    from hashlib import sha256
+
+    data = bytes((len(data) & 0xFF, len(data) >> 8)) + data
+    return data + sha256(data).digest()[:4]
 
 
-def _unlink(path):
+def _read_signer(path):
+    """The certificate noted beside the store at `path`; b"": it was accepted without; None: the note is damaged."""
+    note = _read(_folder(path) + "/signer") or b""
+    n = note[0] | note[1] << 8 if len(note) > 1 else 0
+    signer = note[2 : 2 + n]
+    return signer if note[: n + 6] == _sealed(signer) else None
+
+
+def _overwrite(path, data):
     try:
-        os.remove(path)
+        file = open(path, "r+b")
     except OSError:
-        pass
+        file = open(path, "wb")
+    with file:
+        file.write(data)
 
 
 def _sync():

@@ -14,16 +14,19 @@ _BLOCKED_SIZE = const(16)
 _MAX_ANCHORS_IN_STORE = const(4096)
 _MAX_BODY = const(1 << 20)
 _MAX_RECORD = const(8192)
+_MAX_PUBLISHER = const(2048)
+_MAX_ENVELOPE = const(4096)
 _WINDOW = const(16)  # index entries that are read in one go at the end of a search
 _CHUNK = const(512)
+_SLOT_FILE = "/store.rtlt"
 
 
 class TrustStore:
     """A trust store file that was found whole.
 
-    Attributes: `path`, `count` (anchors), `digest` (SHA-256, 32 bytes), `sequence`, `issued_at` and `not_used_after` (seconds since
-    1970; 0: no limit), `size` (bytes of the file), `signed` (an envelope is there; whether it is
-    genuine is another question).
+    Attributes: `path`, `count` (anchors), `digest` (SHA-256, 32 bytes), `sequence`, `issued_at` and `not_used_after`
+    (seconds since 1970; 0: no limit), `size` (bytes; the file may be longer, see slots.py), `signed` (an envelope is
+    there; whether it is genuine is another question).
 
     Raises TrustStoreMissingError when there is no such file, TrustStoreDamagedError when one bit of
     it is not as it was built. `magic` is for slots.py only.
@@ -78,12 +81,12 @@ class TrustStore:
         publisher = head[26] | head[27] << 8
         self._end = _HEADER_SIZE + body
         self._publisher_size = publisher
-        self.signed = self.size > self._end
+        self.signed = False
         self._records = _HEADER_SIZE + self.count * _ENTRY_SIZE
         self._blocked = self._end - publisher - self._blocked_count * _BLOCKED_SIZE
         if head[5] or _u32(head, 28) or self.count > _MAX_ANCHORS_IN_STORE or body > _MAX_BODY:
             return "its header is not of this format"
-        if self._records > self._blocked:
+        if self._records > self._blocked or publisher > _MAX_PUBLISHER:
             return "its parts do not fit into its length"
         if self.size < self._end:
             return "it is cut short: %d of %d bytes" % (self.size, self._end)
@@ -93,29 +96,35 @@ class TrustStore:
         self.digest = head[32:]
         if digest.digest() != self.digest:
             return "its SHA-256 does not match its content"
+        # What follows is the envelope, or in a slot left over from a longer store that was here before.
+        end = self.size
+        self.signed = file.read(4) == b"SIGN"
         if self.signed and not self._envelope_is_whole(file, buffer):
             return "its signature envelope is damaged"
+        if not self.signed:
+            self.size = self._end
+        if end > self.size and not self.path.endswith(_SLOT_FILE):
+            return "something follows it"
         return None
 
     def _envelope_is_whole(self, file, buffer):
+        """Also finds where the store ends."""
         from hashlib import sha256
 
-        n = self.size - self._end
-        if n < 12 or n > 2 * 65535 + 12:
-            return False
-        digest = sha256()
-        self._update(digest, file, n - 4, buffer)
-        if digest.digest()[:4] != file.read(4):
-            return False
-        file.seek(self._end)
-        if file.read(4) != b"SIGN":
-            return False
+        end = self._end + 4
         for _ in range(2):  # leaf, key
+            file.seek(end)
             head = file.read(2)
-            n = file.seek(head[0] | head[1] << 8, 1)
-            if n > self.size - 4:
+            if len(head) < 2:
                 return False
-        return n == self.size - 4
+            end += 2 + (head[0] | head[1] << 8)
+        if end + 4 > self.size or end + 4 - self._end > _MAX_ENVELOPE:
+            return False
+        self.size = end + 4
+        digest = sha256()
+        file.seek(self._end)
+        self._update(digest, file, end - self._end, buffer)
+        return digest.digest()[:4] == file.read(4)
 
     @staticmethod
     def _update(digest, file, n, buffer):
@@ -144,7 +153,7 @@ class TrustStore:
                     anchor = Anchor(file.read(end - start))
                     if host is None or anchor.may_sign_for(host):
                         found.append(anchor)
-        except (OSError, RecordError) as error:
+        except (OSError, ValueError) as error:
             from .errors import TrustStoreDamagedError
 
             raise TrustStoreDamagedError(self.path, "it could not be read: %s" % error)
@@ -199,6 +208,10 @@ class TrustStore:
                     high = middle
         return False
 
+    def layout(self):
+        """File positions: where the records begin, where the blocked keys begin and where they end."""
+        return self._records, self._blocked, self._end - self._publisher_size
+
     def publisher(self):
         """DER of the certificate of the publisher who may sign the stores after this one, or None."""
         if not self._publisher_size:
@@ -221,12 +234,12 @@ class TrustStore:
 
 
 def slot_path(path, slot):
-    """`/certs/roots.rtlt`, "a": `/certs/roots.a.rtlt`. What slots are for is in slots.py."""
-    stem, dot, ending = path.rpartition(".")
-    return stem + "." + slot + dot + ending if dot else path + "." + slot
+    """`/certs/roots.rtlt`, "a": `/certs/roots.a/store.rtlt`. What slots are for is in slots.py."""
+    folder, slash, name = path.rpartition("/")
+    return folder + slash + (name.rpartition(".")[0] or name) + "." + slot + _SLOT_FILE
 
 
-def _sequence(path):
+def claimed_sequence(path):
     """Sequence in the header at `path` if that looks like a store's, else -1. The file may yet be damaged."""
     try:
         with open(path, "rb") as file:
@@ -244,7 +257,8 @@ def current(path):
     Raises TrustStoreMissingError, or TrustStoreDamagedError when there are only damaged ones.
     """
     failure = None
-    for sequence, name in sorted([(_sequence(name), name) for name in (path, slot_path(path, "a"), slot_path(path, "b"))], reverse=True):
+    names = (path, slot_path(path, "a"), slot_path(path, "b"))
+    for sequence, name in sorted([(claimed_sequence(name), name) for name in names], reverse=True):
         if sequence >= 0:
             try:
                 return TrustStore(name)
