@@ -2,8 +2,7 @@
 
 During the handshake it watches the server's records go by and hands out the issuer name of every
 certificate in the Certificate message, before Mbed TLS sees that message. It reads them in Mbed TLS's
-own record buffer and copies nothing but the name at hand, so it works for any fragmentation: the
-parser below asks for a few bytes at a time and does not care in how many pieces they come.
+own record buffer and copies nothing but the name at hand, whatever pieces they come in.
 After the handshake it only notes whether the transport ended.
 """
 
@@ -13,24 +12,28 @@ from errno import EAGAIN, EIO, ETIMEDOUT
 from micropython import const
 from time import ticks_diff, ticks_ms
 
+from .certificate_message import read_issuers
+
 # TLS record and handshake types: RFC 5246, 6.2.1 and 7.4; RFC 8446, 5.1.
 _ALERT = const(21)
 _HANDSHAKE = const(22)
 _APPLICATION_DATA = const(23)
 _CHANGE_CIPHER_SPEC = const(20)
-_CERTIFICATE = const(11)
 
 # What a handshake has shown so far (HandshakeObserver.seen).
 NOTHING = const(0)
 TLS_RECORDS = const(1)
 CERTIFICATE = const(2)
-ENCRYPTED = const(3)  # nothing more can be read
+ENCRYPTED = const(3)  # what comes from here on cannot be read
 
 # MicroPython's stream protocol: py/stream.h.
 _POLL = const(3)
 _CLOSE = const(4)
 _POLL_READ = const(1)
 _POLL_WRITE = const(4)
+
+_LAST_RECORD = const(1)
+_DONE = const(2)
 
 
 class HandshakeObserver(io.IOBase):
@@ -54,7 +57,7 @@ class HandshakeObserver(io.IOBase):
 
     def __init__(self, sock, on_issuer, deadline_ms=None):
         self._sock = sock
-        self._on_issuer = on_issuer
+        self.on_issuer = on_issuer
         self._deadline_ms = deadline_ms
         self.error = None
         self.ended = False
@@ -62,25 +65,33 @@ class HandshakeObserver(io.IOBase):
         self.refusal = None  # why the server's flight was refused: words, or its first bytes if they are no TLS record
         self.encrypted = False  # the Certificate message was, or will be, encrypted (TLS 1.3)
         self.alert = None  # description of a fatal alert that the server sent in clear
+        self.over = False  # the handshake is over: Mbed TLS asked for what comes after it
+        self.wants_write = False  # the transport could not take what it was given last
+        self._watching = True
+        self._finishing = 0  # _LAST_RECORD: the record at hand ends the handshake; _DONE: it was the last
         self._poller = None
         self._head = bytearray(5)  # of the record at hand
         self._got = 0  # bytes of it
         self._type = 0
         self._left = 0  # bytes of the record's body that have not come yet
-        self._messages = self._parse_messages()
-        self._want = next(self._messages)
+        self._small = bytearray(4)
+        self._messages = read_issuers(self, self._small) if on_issuer else None
+        self._want = next(self._messages) if on_issuer else None
 
     # The stream protocol: what Mbed TLS calls.
 
     def readinto(self, buffer):
         try:
+            if self._finishing == _DONE:
+                self.over = True
+            self.wants_write = False
             n = self._sock.readinto(buffer)
             if self._deadline_ms is not None:
                 while n is None or self._left_ms() <= 0:  # also a server that never lets us wait
                     self._wait(_POLL_READ)
                     n = self._sock.readinto(buffer)
             if n:
-                if self.seen < ENCRYPTED:
+                if self._watching:
                     self._watch(memoryview(buffer)[:n])
                     if self.refusal:
                         return -EIO
@@ -97,6 +108,10 @@ class HandshakeObserver(io.IOBase):
                 while n is None:
                     self._wait(_POLL_WRITE)
                     n = self._sock.write(buffer)
+            self.wants_write = n is None
+            if self.encrypted:
+                # TLS 1.3: the client's Finished comes last, and before it the client sends nothing encrypted.
+                self._finishing = _DONE
             return n
         except BaseException as error:
             return self._keep(error)
@@ -122,8 +137,8 @@ class HandshakeObserver(io.IOBase):
 
     def established(self):
         """The handshake is over: watch no more, keep no deadline."""
-        self._messages = self._want = self._head = self._small = self._on_issuer = self._poller = None
-        self.seen = ENCRYPTED
+        self._messages = self._want = self._head = self._small = self.on_issuer = self._poller = None
+        self._watching = False
         self.set_deadline(None)
 
     def set_deadline(self, deadline_ms):
@@ -185,40 +200,54 @@ class HandshakeObserver(io.IOBase):
         while at < end:
             if self._left:
                 n = min(self._left, end - at)
-                if self._type == _HANDSHAKE:
+                if self.seen == ENCRYPTED:
+                    pass
+                elif self._type == _HANDSHAKE:
                     self._feed(data, at, at + n)
                 elif self._type == _ALERT:
                     self.alert = data[at + n - 1]  # level, then description: RFC 5246, 7.2
                 self._left -= n
+                if self._finishing and not self._left:
+                    self._finishing = _DONE
+                    self._watching = False
+                    return
             else:
                 n = min(5 - self._got, end - at)
                 self._head[self._got : self._got + n] = data[at : at + n]
                 self._got += n
-                if self._got == 5 and not self._start_record():
-                    return
+                if self._got == 5:
+                    self._start_record()
+                    if not self._watching:
+                        return
             at += n
 
     def _start_record(self):
-        """A record header is complete. Returns whether to go on watching."""
+        """A record header is complete."""
         self._got = 0
         self._type = self._head[0]
         self._left = self._head[3] << 8 | self._head[4]
         if not _CHANGE_CIPHER_SPEC <= self._type <= _APPLICATION_DATA or self._head[1] != 3:
             if self.seen == NOTHING:
                 self.refusal = bytes(self._head)
-            return False
+            self._watching = False
+            return
         if self.seen == NOTHING:
             self.seen = TLS_RECORDS
-        if self._type == _CHANGE_CIPHER_SPEC or self._type == _APPLICATION_DATA:
-            # From here on everything is encrypted.
-            self.encrypted = self.seen != CERTIFICATE
+        if self._type == _APPLICATION_DATA:
+            # TLS 1.3: from here on everything is encrypted.
+            self.encrypted = self.seen < CERTIFICATE
             self.seen = ENCRYPTED
-            return False
-        return True
+            self._watching = False
+        elif self._type == _CHANGE_CIPHER_SPEC:
+            # TLS 1.2: only Finished is left, encrypted. If the Certificate message has not come, it is TLS 1.3, which
+            # has this record for old middleboxes only and may go on in clear (RFC 8446, D.4).
+            if self.seen == CERTIFICATE or self.on_issuer is None:
+                self.seen = ENCRYPTED
+        elif self.seen == ENCRYPTED:
+            self._finishing = _LAST_RECORD
 
     def _feed(self, data, at, end):
-        """Gives the message parser the bytes it waits for. It yields what it wants next: a memoryview to be filled,
-        a number of bytes to be passed over, or a negative number of bytes that belong at the end of `_small`."""
+        """Gives the reader of the messages the bytes that it waits for."""
         while at < end and self._messages:
             want = self._want
             if not isinstance(want, int):
@@ -240,82 +269,3 @@ class HandshakeObserver(io.IOBase):
                     self._want = next(self._messages)
                 except StopIteration:
                     self._messages = None
-
-    def _parse_messages(self):
-        """Handshake messages up to the server's Certificate (RFC 5246, 7.4 and 7.4.2)."""
-        small = self._small = bytearray(4)
-        yield -4
-        while small[0] != _CERTIFICATE:
-            n = _u24(small)
-            if n:
-                yield n
-            yield -4
-        self.seen = CERTIFICATE
-        left = _u24(small)
-        if left > self.MAX_CERTIFICATE_MESSAGE:
-            self.refusal = "its Certificate message has %d bytes, the limit is %d" % (
-                left, self.MAX_CERTIFICATE_MESSAGE)
-            return
-        yield -3  # the length of the list, which is the rest of the message
-        left -= 3
-        count = 0
-        while left > 3:
-            count += 1
-            if count > self.MAX_CERTIFICATES:
-                self.refusal = "it sent more than %d certificates" % self.MAX_CERTIFICATES
-                return
-            yield -3
-            size = _u24(small)
-            left -= 3 + size
-            if left < 0:
-                return  # nonsense, as Mbed TLS will find
-            # Certificate and TBSCertificate are gone into; then version (absent in v1), serial number and signature
-            # algorithm are passed over; then comes the issuer (RFC 5280, 4.1).
-            field = 0
-            while size >= 2:
-                yield -2
-                size -= 2
-                tag = small[2]
-                n = small[3]
-                more = 0
-                if n & 0x80:
-                    more = n & 0x7F
-                    if not 1 <= more <= 2 or size < more:
-                        break
-                    yield -more
-                    size -= more
-                    n = small[3] if more == 1 else small[2] << 8 | small[3]
-                if n > size:
-                    break
-                if field < 2:
-                    if tag != 0x30:
-                        break
-                    field += 1
-                elif field < 4:
-                    if n:
-                        yield n
-                    size -= n
-                    if tag != 0xA0:
-                        field += 1
-                else:
-                    if tag == 0x30 and n <= self.MAX_NAME:
-                        name = bytearray(2 + more + n)
-                        name[0] = tag
-                        if more:
-                            name[1] = 0x80 | more
-                            name[2 : 2 + more] = small[-more:]
-                        else:
-                            name[1] = n
-                        if n:
-                            yield memoryview(name)[2 + more :]
-                        size -= n
-                        self._on_issuer(bytes(name))
-                        name = None
-                    break
-            if size:
-                yield size
-
-
-def _u24(data):
-    """The integer in the last three of four bytes."""
-    return data[1] << 16 | data[2] << 8 | data[3]
