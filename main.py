@@ -80,6 +80,10 @@ class Application:
         self.settings = settings
         self.out = out
         self.watchdog = Watchdog(settings["watchdog_ms"])
+        self.farewell = "    stopped\n"
+        if self.watchdog.running:  # and no port can stop it
+            restart_s = settings["watchdog_ms"] // 1000 + 1
+            self.farewell += "    the watchdog runs on: the board restarts within %d s\n" % restart_s
         self._context = None
 
     def run(self):
@@ -102,6 +106,12 @@ class Application:
         """The whole job once. Returns whether it went well; reports whatever went wrong, and raises only what is not an
         Exception (KeyboardInterrupt)."""
         self.watchdog.feed()
+        good = self._attempt()
+        gc.collect()
+        self.watchdog.feed()
+        return good
+
+    def _attempt(self):
         try:
             return self._cycle()
         except Exception as error:
@@ -115,9 +125,6 @@ class Application:
             except Exception:
                 print("  ! no memory to say what went wrong")
             return False
-        finally:
-            gc.collect()
-            self.watchdog.feed()
 
     def _cycle(self):
         settings = self.settings
@@ -213,20 +220,18 @@ def main(path="rootlet.json", out=None):
         application = Application(config.load(path), out)
         return 0 if application.run() else 1
     except KeyboardInterrupt:
-        out.note("stopped")
-        if application is not None and application.watchdog.running:
-            # No port can stop a watchdog.
-            out.note("the watchdog runs on: the board restarts within %d s" % (application.settings["watchdog_ms"] // 1000 + 1))
+        # The Unix port raises it from a signal handler. In the middle of a garbage collection that leaves the heap locked:
+        # nothing can be allocated any more, and nothing need be. Boards raise it between two bytecodes.
+        out.last("    stopped\n" if application is None else application.farewell)
         return 130
     except Exception as error:
         out.failed(error)
         return 1
-    finally:
-        gc.collect()
 
 
 if __name__ == "__main__":
+    _exits = {1: SystemExit(1), 130: SystemExit(130)}  # made while memory can be allocated
     _status = main()
     # On a board SystemExit would mean a soft reset, and main.py would begin again.
     if _status and sys.platform in ("linux", "darwin", "win32"):
-        sys.exit(_status)
+        raise _exits[_status]

@@ -51,6 +51,11 @@ class Report:
         for line in text.rstrip().split("\n"):
             self._write("    %s\n" % printable(line))
 
+    def last(self, line):
+        """Prints `line` (with its end) as it is, without allocating anything."""
+        self._end_line()
+        self._write(line)
+
     def _end_line(self):
         if self._open:
             self._open = False

@@ -244,6 +244,21 @@ def test_the_job_repeats_on_schedule_until_ctrl_c(trusting: Board, server: Serve
     assert run.output.count("Loading trust store") == 1
 
 
+def test_ctrl_c_in_the_middle_of_a_garbage_collection_still_ends_it_cleanly(trusting: Board, server: Server) -> None:
+    """The Unix port leaves the heap locked then: this does the same at the same place."""
+    trusting.configure(job=job(server, period_s=1))
+    trusting.write(
+        "locked.py",
+        "import micropython\n\ndef collect():\n    micropython.heap_lock()\n    raise KeyboardInterrupt\n",
+    )
+    main = trusting.root.joinpath("main.py").read_text()
+    trusting.write("main.py", main.replace("import gc\n", "import locked as gc\n", 1))
+    run = trusting.run()
+    assert run.status == 130, run.output
+    assert run.lines[-1].strip() == "stopped"
+    assert "Traceback" not in run.output
+
+
 def test_the_watchdog_is_fed_during_long_waits(trusting: Board, server: Server) -> None:
     trusting.fake("machine")
     trusting.configure(job=job(server, period_s=4, timeout_ms=1000), watchdog_ms=6000)
