@@ -5,10 +5,14 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP     = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 URL    ?=
+BOARD  ?=
+PORT   ?=
+FILE   ?=
+LIMBO  ?=
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint versions micropython32 bench clean
+.PHONY: help setup run test lint versions micropython32 conformance flash boards bench clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "  make %-12s %s\n", $$1, $$2}'
@@ -39,6 +43,18 @@ versions: $(STAMP) ## Fetch other versions of MicroPython (Debian's) for the tes
 
 micropython32: ## Build a 32-bit MicroPython whose Mbed TLS uses the Python heap, as on a board
 	@tools/dev/build_micropython32.sh
+
+conformance: $(STAMP) ## Show x509-limbo's chains to rootlet (LIMBO=limbo.json, from github.com/C2SP/x509-limbo)
+	@test -n "$(LIMBO)" || { echo "name x509-limbo's cases: make conformance LIMBO=/path/to/limbo.json" >&2; exit 2; }
+	@mkdir -p build
+	@PYTHONPATH=tests $(BIN)/python -m conformance.run '$(LIMBO)' --json build/conformance.json --doc docs/conformance.md
+
+flash: $(STAMP) ## Write MicroPython to a board (BOARD=ESP32_GENERIC PORT=/dev/ttyUSB0, ARGS=--erase)
+	@test -n "$(BOARD)" || { echo "name the board: make flash BOARD=ESP32_GENERIC PORT=/dev/ttyUSB0 (make boards lists them)" >&2; exit 2; }
+	@$(BIN)/rootlet flash '$(BOARD)' $(if $(PORT),--port '$(PORT)') $(if $(FILE),--file '$(FILE)') $(ARGS)
+
+boards: $(STAMP) ## List the boards that rootlet knows
+	@$(BIN)/rootlet boards
 
 bench: $(STAMP) ## Measure speed and size against bare tls, side by side
 	@$(BIN)/python tools/dev/bench.py

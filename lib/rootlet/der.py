@@ -64,10 +64,3 @@ class Reader:
         from .times import seconds
 
         return seconds(self.data, tag, self.start, self.end)
-
-
-def printable_name(name):
-    """The readable part of a Name (DER): its common name, else its last text; "?" if there is none."""
-    from .rules import printable_name as read
-
-    return read(name)

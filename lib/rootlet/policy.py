@@ -130,11 +130,12 @@ class ChainPolicy:
         # Self-issued certificates below the root serve key rollover: RFC 5280, 6.1.3, b.
         if self._constraints and (not depth or der[c.issuer : c.issuer_end] != der[c.subject : c.subject_end]):
             rule = self._constraints.check(c)
+        rule = rule or (self._issuer(c) if depth else self._leaf(c, False))
         if self._webpki and not rule:
             from .webpki import check
 
             rule = check(c, depth)
-        return rule or (self._issuer(c) if depth else self._leaf(c, False))
+        return rule
 
     def _take_anchor(self, c):
         """The certificate is one that anchor.py wrote: its serial number says which of the anchors it stands for.

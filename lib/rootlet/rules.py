@@ -44,10 +44,12 @@ _SHOWN_NAMES = 6
 
 
 def explain(rule, depth, evidence=None, error=None):
-    """(rule, depth, text, section). `evidence`: the beginning of the certificate's subject (DER), or of its
+    """(rule, depth, text, section). `depth`: None for a trust anchor that is not part of a chain. `evidence`: the beginning of the certificate's subject (DER), or of its
     GeneralNames if its names are the matter; None if it has none. `error`: the exception behind "internal"."""
     text, section = RULES[rule]
-    if rule == "issuer-unknown":
+    if depth is None:
+        which = "the trust anchor"
+    elif rule == "issuer-unknown":
         which = "the last certificate of the chain"
     elif depth == 0:
         which = "the server's certificate"

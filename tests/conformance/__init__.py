@@ -1,0 +1,1 @@
+"""x509-limbo's certificate chains, shown to rootlet."""
