@@ -16,7 +16,7 @@ from ..firmware.images import Image, require_for
 from ..firmware.lockfile import LockFile, default_path
 from ..output import err, out, print_json
 from ..progress import Bar
-from .after import repl_port, show_board
+from .after import describe, repl_port, show_board
 from .base import Job, Method, Target, choose, methods
 
 
@@ -88,7 +88,7 @@ def flash(
     with Bar(quiet=as_json) as bar:
         where = method.run(job, bar.show)
     err.print(f"{image.name} was written to {board.id} and verified.", markup=False, soft_wrap=True)
-    identity = _identify(where or (port if method.name == "esptool" else None)) if wait else None
+    identity = _identify(where) if wait else None
     if as_json:
         print_json(
             {
@@ -100,6 +100,9 @@ def flash(
                 "identity": identity,
             }
         )
+    elif identity is not None:
+        for line in describe(identity):
+            out.print(line, markup=False, soft_wrap=True)
 
 
 def _image(
@@ -144,6 +147,7 @@ def _confirm(job: Job, method: Method) -> None:
 def _identify(known: str | None) -> dict[str, Any] | None:
     port = repl_port(known)
     if port is None:
+        # Nothing failed: an STM32 that was written over a probe or DFU shows its REPL wherever its USB is plugged in.
         err.print("The port of its REPL is not known; see mpremote connect list.", markup=False, soft_wrap=True)
         return None
     try:

@@ -119,7 +119,7 @@ def commands(job: Job, folder: Path, *, write: bool) -> list[list[str]]:
 
 
 def problem_in(ended: programs.Finished) -> FlashError | None:
-    """What went wrong in a run of dfu-util, from its exit code and texts (dfu-util 0.11, src/main.c, dfuse.c)."""
+    """What went wrong in a run of dfu-util, from its exit code and texts (dfu-util 0.11)."""
     text = ended.output
     if ended.code == 0 and "File downloaded successfully" in text:
         return None
@@ -129,10 +129,8 @@ def problem_in(ended: programs.Finished) -> FlashError | None:
         return FlashError("the board left DFU mode", remedy=_ENTER)
     if "LIBUSB_ERROR_ACCESS" in text or "Cannot open DFU device" in text:
         return FlashError("you may not open the DFU device", remedy=_UDEV, exit_code=2)
-    if "is not writeable" in text or "not in memory map" in text or "does not match" in text:
+    if "is not writeable" in text:
         return FlashError(f"the firmware does not fit this chip ({_last_line(text)})", remedy=INCOMPLETE)
-    if "Read Protected" in text or "ROP" in text:
-        return FlashError("the chip is read-protected", remedy="unprotect it with STM32CubeProgrammer: that erases it")
     return FlashError(f"dfu-util failed: {_last_line(text)}", remedy=INCOMPLETE)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import getpass
 import os
 import stat
 import sys
@@ -12,6 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from .base import Obstacle
+
+if sys.platform != "win32":
+    import grp
 
 # USB ids that ESP32 boards and serial adapters carry: Espressif's own USB, Silicon Labs CP210x, WCH CH34x/CH910x,
 # FTDI, Prolific. Sources: the vendors' USB ids (usb.ids); esptool's documentation "Establish serial connection".
@@ -92,11 +96,8 @@ def explain(port: str, error: Exception) -> Obstacle:
 
 
 def _permission_remedy(port: str) -> str:
-    if not sys.platform.startswith("linux"):
+    if sys.platform == "win32" or not sys.platform.startswith("linux"):
         return "run as a user who may use serial ports"
-    import getpass
-    import grp
-
     try:
         status = Path(port).stat()
         group = grp.getgrgid(status.st_gid).gr_name
