@@ -280,6 +280,15 @@ def test_it_can_be_ended_at_any_time_and_leaves_nothing_behind(
     place.check_clean()
 
 
+def test_ctrl_c_while_the_interpreter_is_being_started_leaves_no_process_behind(place: Place) -> None:
+    """The interpreter itself interrupts the demo, before the demo can know that it runs."""
+    fake = program(place.path / "mp", "kill -INT $PPID; trap '' INT; while :; do sleep 0.1; done")
+    with place.start("--interpreter", fake) as process:
+        process.communicate(timeout=20)
+    assert process.returncode == 130
+    place.check_clean()
+
+
 def test_an_interpreter_that_ignores_ctrl_c_is_killed(place: Place) -> None:
     fake = program(place.path / "mp", "trap '' INT; echo started; while :; do sleep 0.1; done")
     with place.start("--interpreter", fake) as process:

@@ -79,7 +79,7 @@ def demo(
         check_url(url)
     program = _program(interpreter) if interpreter is not None else find_micropython()
     with contextlib.ExitStack() as stack:
-        stack.enter_context(_terminate_cleanly())
+        interrupts = stack.enter_context(Interrupts())
         root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rootlet-demo-")))
         job: dict[str, Any] = {"url": url, "period_s": every}
         stores = ["/certs/roots.rtlt"]
@@ -97,9 +97,9 @@ def demo(
             _say("server", f"{job['url']} on 127.0.0.1; its CA was made just now and put into certs/site.rtlt")
         config = {"stores": stores, "job": job}
         root.joinpath("rootlet.json").write_text(json.dumps(config, separators=(",", ":")), encoding="utf-8")
-        _say("board", f"{program} runs boot.py, then main.py")
+        _say("board", f"{_short(program)} runs boot.py, then main.py")
         out.print()
-        status = run_board(program, root)
+        status = run_board(program, root, interrupts)
     if status and url is not None and status != EXIT_INTERRUPTED:
         hint = _why_not(url)
         if hint:
@@ -125,6 +125,13 @@ def _program(path: Path) -> Path:
     if found is None:
         raise UsageError(f"{path} is not a program", remedy="give the path of a MicroPython Unix port")
     return Path(found)
+
+
+def _short(path: Path) -> str:
+    """`path` as seen from here, if it lies below."""
+    with contextlib.suppress(ValueError):
+        return str(path.relative_to(Path.cwd()))
+    return str(path)
 
 
 def _say(what: str, text: str) -> None:
@@ -320,49 +327,74 @@ def board_command(program: Path, root: Path) -> list[str]:
     return [str(program), "-X", "heapsize=512k", "-c", _LAUNCHER.format(root=str(root))]
 
 
-def run_board(program: Path, root: Path) -> int:
+def run_board(program: Path, root: Path, interrupts: Interrupts) -> int:
     """Start the board whose flash is `root`; its output is ours. Returns the exit status, negative for a signal.
 
     Nothing survives this call: an interpreter that does not end by itself on Ctrl-C is killed.
     """
+    process: subprocess.Popen[bytes] | None = None
     try:
-        process = subprocess.Popen(board_command(program, root), stdin=subprocess.DEVNULL)
-    except OSError as error:
-        raise UsageError(
-            f"cannot start {program}: {error.strerror}", remedy="check MICROPYTHON or --interpreter"
-        ) from error
-    try:
+        try:
+            with interrupts.held():  # a child that nobody knows of could not be ended
+                process = subprocess.Popen(board_command(program, root), stdin=subprocess.DEVNULL)
+        except OSError as error:
+            raise UsageError(
+                f"cannot start {program}: {error.strerror}", remedy="check MICROPYTHON or --interpreter"
+            ) from error
         return process.wait()
     except KeyboardInterrupt:
         # A terminal sends Ctrl-C to both; kill(1) perhaps only to us.
-        with contextlib.suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
-            process.wait(timeout=_GRACE_S / 3)
+        if process is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=_GRACE_S / 3)
         return EXIT_INTERRUPTED
     finally:
         for number in (signal.SIGINT, getattr(signal, "SIGKILL", signal.SIGTERM)):
-            if process.poll() is None:
+            if process is not None and process.poll() is None:
                 process.send_signal(number)
-                with contextlib.suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
+                with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(timeout=_GRACE_S)
 
 
-@contextlib.contextmanager
-def _terminate_cleanly() -> Iterator[None]:
-    """SIGTERM and SIGHUP end the demo as Ctrl-C does: with everything put away."""
+class Interrupts:
+    """While the context lasts, SIGINT, SIGTERM and SIGHUP end the demo in the same way: one KeyboardInterrupt.
 
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
+    Further ones are ignored: putting everything away takes a few seconds at most and must not be interrupted.
+    """
 
-    previous: dict[int, Any] = {}
-    for name in ("SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, None)  # no SIGHUP on Windows
-        if number is not None and threading.current_thread() is threading.main_thread():
-            previous[number] = signal.signal(number, interrupt)
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
+    def __init__(self) -> None:
+        self._held = self._pending = self._raised = False
+        self._previous: dict[int, Any] = {}
+
+    def __enter__(self) -> Interrupts:
+        if threading.current_thread() is threading.main_thread():
+            for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+                number = getattr(signal, name, None)  # no SIGHUP on Windows
+                if number is not None:
+                    self._previous[number] = signal.signal(number, self._interrupt)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._previous.items():
             signal.signal(number, handler)
+
+    def _interrupt(self, _number: int, _frame: FrameType | None) -> None:
+        if self._held:
+            self._pending = True
+        elif not self._raised:
+            self._raised = True
+            raise KeyboardInterrupt
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """What comes inside this context is raised at its end."""
+        self._held = True
+        try:
+            yield
+        finally:
+            self._held = False
+            if self._pending:
+                self._interrupt(0, None)
 
 
 def _signal_name(number: int) -> str:
