@@ -20,6 +20,7 @@ from rootlet_host.store import BuildOptions, collect, decode_store
 from support import pki
 from support.servers import tls_server
 
+README = Path(__file__).resolve().parents[2] / "README.md"
 COMMAND = [sys.executable, "-c", "from rootlet_host.cli import main; main()", "demo"]
 
 
@@ -102,6 +103,18 @@ def test_a_verified_get_from_a_server_made_on_the_spot(place: Place) -> None:
     # What the other end saw.
     assert re.search(rf"server name +{HOST}\n +protocol +TLSv1\.2\n +cipher +ECDHE-", out)
     assert out.index("store ") < out.index("server ") < out.index("Loading trust store")
+
+
+def test_the_readme_shows_what_a_newcomer_sees(place: Place) -> None:
+    shown = README.read_text(encoding="utf-8").split("```")
+    (block,) = (text.strip() for text in shown if "Loading trust store" in text)
+
+    def shape(text: str) -> list[str]:
+        text = re.sub(r"(?m)^(board +)\S*micropython", r"\1micropython", text.strip())
+        text = text.replace("(unchanged)", "(new)")
+        return re.sub(r" \.{3,}", " ...", re.sub(r"[0-9]+", "0", text)).splitlines()
+
+    assert shape(block) == shape(place.run().stdout)
 
 
 def test_the_next_run_uses_the_store_that_is_there(place: Place) -> None:

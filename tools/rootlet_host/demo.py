@@ -94,7 +94,7 @@ def demo(
             stores.append("/certs/site.rtlt")
             port = stack.enter_context(serve(pki))
             job.update(url=f"https://{HOST}:{port}/", address="127.0.0.1")
-            _say("server", f"{job['url']} on 127.0.0.1; its CA was made just now and put into certs/site.rtlt")
+            _say("server", f"{job['url']} on 127.0.0.1; its CA was made just now, for the board's /certs/site.rtlt")
         config = {"stores": stores, "job": job}
         root.joinpath("rootlet.json").write_text(json.dumps(config, separators=(",", ":")), encoding="utf-8")
         _say("board", f"{_short(program)} runs boot.py, then main.py")
