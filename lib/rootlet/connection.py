@@ -8,6 +8,7 @@ from micropython import const
 _POLL = const(3)
 _CLOSE = const(4)
 _MAX_ADDRESSES = const(4)
+_PEER_CLOSE_NOTIFY = const(-0x7880)
 
 
 class Connection(io.IOBase):
@@ -15,6 +16,9 @@ class Connection(io.IOBase):
 
     Reading at the end of the stream returns nothing if the server closed it properly and raises TruncationError if it
     did not. Every failure raises a TLSError and closes the connection.
+
+    With do_handshake_on_connect=False the handshake goes on with the reads and writes, which return None on a
+    non-blocking transport until it is over, or raise what it failed with.
     """
 
     def __init__(self, handshake):
@@ -25,6 +29,7 @@ class Connection(io.IOBase):
         self._blocking = True
         self._timeout_s = None
         self._ended = False
+        self._poller = None
 
     def __enter__(self):
         return self
@@ -42,6 +47,8 @@ class Connection(io.IOBase):
                 data = self._stream.read(n)
         except BaseException as error:
             raise self._fail(error)
+        if data:
+            self._began()
         if data is not None and (n < 0 or len(data) < n):
             self._at_end(not data)
         return data
@@ -58,6 +65,8 @@ class Connection(io.IOBase):
                 got = self._stream.readinto(buffer, n)
         except BaseException as error:
             raise self._fail(error)
+        if got:
+            self._began()
         if got is not None and got < n:
             self._at_end(not got)
         return got
@@ -72,6 +81,8 @@ class Connection(io.IOBase):
                 line = self._stream.readline(limit)
         except BaseException as error:
             raise self._fail(error)
+        if line:
+            self._began()
         if line is not None and line[-1:] != b"\n" and len(line) != limit:
             self._at_end(not line)
         return line
@@ -79,19 +90,31 @@ class Connection(io.IOBase):
     def write(self, data, n=None):
         """Sends `data` (its first `n` bytes); returns how many bytes went."""
         try:
-            return self._stream.write(data) if n is None else self._stream.write(data, n)
+            went = self._stream.write(data) if n is None else self._stream.write(data, n)
         except BaseException as error:
             raise self._fail(error)
+        if went:
+            self._began()
+        return went
 
     def close(self):
         if self._stream is not None:
             stream, self._stream = self._stream, None
-            self._ended = True
             stream.close()  # also closes the transport
 
     def ioctl(self, request, argument):
         if request == _CLOSE:
             self.close()
+            return 0
+        if request == _POLL and self._stream is not None:
+            # Mbed TLS's socket has no ioctl that Python could call; a poll object asks it. asyncio waits this way.
+            if self._poller is None:
+                from select import poll
+
+                self._poller = poll()
+            self._poller.register(self._stream, argument)
+            for ready in self._poller.ipoll(0):
+                return ready[1]
             return 0
         return -1
 
@@ -131,8 +154,15 @@ class Connection(io.IOBase):
         """How long the TLS handshake took, without dialling; None if it went on in the background."""
         return self._handshake.elapsed_ms
 
+    def _began(self):
+        """Something came or went, so the handshake is over, whoever completed it."""
+        if not self._handshake.over:
+            self._handshake.established()
+
     def _at_end(self, nothing_came):
         """A read came back short: is it the end, and a proper one?"""
+        if not self._handshake.over:
+            raise self._fail(OSError(_PEER_CLOSE_NOTIFY))
         if self._observer.ended:
             from .errors import TruncationError
 
@@ -146,6 +176,9 @@ class Connection(io.IOBase):
     def _fail(self, error):
         if self._stream is None:
             error = OSError(9)  # EBADF, as a closed socket says
+        elif not self._handshake.over:
+            self.close()  # before the handshake frees what the stream uses
+            return self._handshake.fail(error)
         from .errors import from_stream
 
         error = from_stream(error, self._observer, self._handshake.host)
@@ -165,6 +198,7 @@ def connect(host, port, context, server_hostname=None, address=None, timeout_ms=
     """
     deadline_ms = ticks_add(ticks_ms(), timeout_ms)
     server_hostname = server_hostname or host
+    again = False
     while True:
         sock = _dial(address or host, port, deadline_ms, transport)
         try:
@@ -178,8 +212,9 @@ def connect(host, port, context, server_hostname=None, address=None, timeout_ms=
             return connection
         except Exception as error:
             # With TLS 1.3 the issuers are known only when it is too late to load their anchors: once more, with them.
-            if not context.remember(handshake, server_hostname):
+            if again or not handshake.retry:
                 raise error
+            again = True
 
 
 def _dial(address, port, deadline_ms, transport):

@@ -86,18 +86,22 @@ class Context:
             self._refuse("server_hostname is missing", "Say which host the certificate must be for")
         self._pass_gates()
         try:
-            return Handshake(self, sock, server_hostname, deadline_ms, self._issuers.get(server_hostname, ()))
+            return Handshake(self, sock, server_hostname, deadline_ms)
         except ValueError as error:
             self._refuse(str(error), "Give the host name as it stands in the certificate")
 
-    def remember(self, handshake, server_hostname):
-        """Keeps the issuers of a chain that `handshake` could not see in time. Returns whether they are news
-        that make another attempt worth while."""
-        if not handshake.issuers or server_hostname in self._issuers:
+    def issuers(self, host):
+        """Issuer Names (DER) that a handshake with `host` saw too late to load their anchors."""
+        return self._issuers.get(host, ())
+
+    def remember(self, host, issuers):
+        """Keeps the `issuers` of a chain that a handshake saw too late. Returns whether they are news, which make
+        another attempt worth while: servers change their CA."""
+        if not issuers or issuers == self._issuers.get(host):
             return False
-        if len(self._issuers) == 8:
+        if host not in self._issuers and len(self._issuers) == 8:
             self._issuers.pop(next(iter(self._issuers)))
-        self._issuers[server_hostname] = handshake.issuers
+        self._issuers[host] = issuers
         return True
 
     def tls_context(self):

@@ -236,7 +236,9 @@ def from_handshake(error, handshake, host):
         return _from_violation(handshake, host, error)
     if isinstance(error, ValueError):
         return _from_verify_info(str(error), handshake, host, error)
-    number = error.errno if isinstance(error, OSError) else 0
+    if not isinstance(error, OSError):
+        return error  # KeyboardInterrupt and its like, or a fault in a program
+    number = error.errno
     if number == _ENOMEM:
         return HandshakeError("not enough memory for the handshake with %s" % host, "Free memory first (gc.collect)", error)
     if not isinstance(number, int) or number >= 0:

@@ -48,15 +48,19 @@ class AnchorLoader:
 class Handshake:
     """`run()` performs it over `sock` and returns Mbed TLS's socket.
 
-    `deadline_ms`: value of `ticks_ms`, or None to return at once with the handshake still to be done (by reads and
-    writes of a non-blocking socket). `issuers`: Names that were seen in the certificates while they were verified; only
-    collected when the observer could not see them.
+    `deadline_ms`: value of `ticks_ms`, or None to return at once with the handshake still to be done, by reads and
+    writes; `over` says whether it is. `issuers`: Names that were seen in the certificates while they were verified; only
+    collected when the observer could not see them, and `retry` is then true after a failure that another attempt may
+    mend.
     """
 
-    def __init__(self, context, sock, server_hostname, deadline_ms, issuers=()):
+    over = retry = False
+
+    def __init__(self, context, sock, server_hostname, deadline_ms):
         host = normalise(server_hostname)
         self.host = host
         self._sock = sock
+        self._context = context
         self._tls_context = context.tls_context()
         self.loader = AnchorLoader(context.stores, host, self._tls_context)
         self.anchor_names = self.loader.names
@@ -67,7 +71,7 @@ class Handshake:
         self.peer_certificate = None
         self.elapsed_ms = None  # how long `run` took
         self._tls_context.verify_callback = self._verify
-        for name in issuers:
+        for name in context.issuers(host):
             self.loader.load(name)
 
     def run(self):
@@ -90,13 +94,16 @@ class Handshake:
 
     def established(self):
         """To be called when the handshake is over: lets go of everything that only it needed."""
+        self.over = True
         self.observer.established()
         self._tls_context.verify_callback = None
-        self._tls_context = self.policy = self.loader = None
+        self._tls_context = self._context = self.policy = self.loader = None
 
     def fail(self, error):
         """Closes the transport, frees Mbed TLS's memory and returns the exception to raise for `error`."""
         self._sock.close()
+        if self._context is not None:
+            self.retry = self._context.remember(self.host, self.issuers)
         if self._tls_context is not None:
             self._tls_context.verify_callback = None
             if hasattr(self._tls_context, "__del__"):
