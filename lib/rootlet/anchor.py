@@ -8,6 +8,8 @@ written here when it is needed. The record's layout is in docs/store-format.md.
 from binascii import unhexlify
 from micropython import const
 
+from .civil import calendar
+
 _KEY_KIND = const(0x07)
 _HAS_DISTRUST_AFTER = const(0x08)
 _HAS_PATH_LENGTH = const(0x10)
@@ -59,24 +61,10 @@ def _wrap(tag, *parts):
 
 
 def _time(seconds):
-    """GeneralizedTime of `seconds` since 1970 (RFC 5280, 4.1.2.5.2).
-
-    Not `time.gmtime`: its epoch and its range differ from port to port.
-    """
+    """GeneralizedTime of `seconds` since 1970 (RFC 5280, 4.1.2.5.2)."""
     if seconds == _NEVER:
         return b"\x18\x0f99991231235959Z"
-    days, rest = divmod(seconds, 86400)
-    # Days to a date in a calendar whose year begins on 1 March, so that the leap day comes last.
-    # 719468 days lie between 0000-03-01 and 1970-01-01; an era has 400 years and 146097 days.
-    era, day = divmod(days + 719468, 146097)
-    year = (day - day // 1460 + day // 36524 - day // 146096) // 365
-    day -= 365 * year + year // 4 - year // 100
-    month = (5 * day + 2) // 153
-    day -= (153 * month + 2) // 5
-    month = month + 3 if month < 10 else month - 9
-    year += era * 400 + (month <= 2)
-    return b"\x18\x0f%04d%02d%02d%02d%02d%02dZ" % (
-        year, month, day + 1, rest // 3600, rest // 60 % 60, rest % 60)  # fmt: skip
+    return b"\x18\x0f%04d%02d%02d%02d%02d%02dZ" % calendar(seconds)
 
 
 class Anchor:

@@ -1,32 +1,54 @@
-"""Is it plausible that this board knows the time? Without it no certificate's dates can be checked."""
+"""Does this board know the time? Without it no certificate's dates can be checked.
+
+A clock is taken for set when it is not before the floor: the latest of the day this code was begun, the time at which
+the trust store was issued, and the time last written to flash; and not decades beyond it.
+How a clock gets set is in timekeeping.py.
+"""
 
 import time
 
 from micropython import const
 
-_DAYS_1970_TO_2000 = const(10957)
-# No clock is right before this day, on which rootlet was begun: boards wake up in 2000, 2015 or 2021.
+_1970_TO_2000 = const(946684800)
+# Boards wake up in 2000, 2015 or 2021; no right clock shows a day before this one.
 _FLOOR = const(1640995200)  # 2022-01-01T00:00:00Z
+_YEARS_20 = const(631152000)
+
+_remembered = 0  # the time last written to flash: timekeeping.load
 
 
 def now():
     """Seconds since 1970, whatever the port's epoch is."""
     seconds = int(time.time())
-    if time.gmtime(0)[0] == 2000:
-        seconds += _DAYS_1970_TO_2000 * 86400
-    return seconds
+    return seconds + _1970_TO_2000 if time.gmtime(0)[0] == 2000 else seconds
+
+
+def bounds(stores):
+    """(floor, ceiling): a clock that shows a time outside is not set. Seconds since 1970."""
+    floor = max(_FLOOR, _remembered)
+    for store in stores:
+        floor = max(floor, store.issued_at)
+    return floor, floor + _YEARS_20
 
 
 def check(stores):
-    """Raises ClockError if the clock is behind the time at which one of `stores` was issued, and
-    TrustStoreExpiredError if it is past the time after which a store must not be used."""
+    """Raises ClockError if the clock cannot be right, and TrustStoreExpiredError if one of `stores` must not be used any
+    more."""
     seconds = now()
-    for store in stores:
-        if seconds < max(store.issued_at, _FLOOR):
-            from .errors import ClockError
+    floor, ceiling = bounds(stores)
+    if not floor <= seconds <= ceiling:
+        from .errors import ClockError
 
-            raise ClockError("the clock is not set: it says %d-%02d-%02d" % time.gmtime()[:3])
+        raise ClockError("the clock is not set: it says %d-%02d-%02d" % time.gmtime()[:3])
+    for store in stores:
         if store.not_used_after and seconds > store.not_used_after:
             from .errors import TrustStoreExpiredError
 
             raise TrustStoreExpiredError(store.path)
+
+
+def synchronise(*arguments, **options):
+    """See timekeeping.synchronise."""
+    from .timekeeping import synchronise
+
+    return synchronise(*arguments, **options)

@@ -1,29 +1,127 @@
-"""Does this board's random number generator look alive? Without it keys can be guessed."""
+"""Does this board's random number generator work? Without it, keys can be guessed.
+
+The start-up tests of NIST SP 800-90B, 4.3 and 4.4, over the first 1,024 bits, and a look for the words that broken
+drivers repeat. They find a generator that is stuck, heavily biased or periodic; no test can find a good software
+generator with a known seed, so what the firmware is known to do counts, too.
+"""
+
+import sys
 
 from micropython import const
 
-_BYTES = const(128)  # 1,024 bits
-# A repetition count test over bytes (NIST SP 800-90B, 4.4.1): with 8 bits of entropy a sample, five equal
-# bytes in a row come by chance once in 2^32; a dead or repeating generator shows at once.
-_REPETITIONS = const(5)
+BITS = const(1024)
+
+# Cut-offs for one bit of entropy per bit (os.urandom is conditioned) and a false alarm in 2^30 tests; how they are
+# computed is in docs/clock-and-entropy.md, and tests/host/test_entropy_cutoffs.py computes them again.
+_REPETITION_CUTOFF = const(31)  # 4.4.1: 1 + 30 / 1
+_PROPORTION_CUTOFF = const(609)  # 4.4.2: of a window of 1,024 bits, equal to the first
+
+_status = None
 
 
-def check():
-    """Raises EntropyError if there is no random source or if its output is constant or periodic."""
-    from os import urandom
+def status():
+    """What the last check found: a dict with `source`, `bits`, `longest_run`, `proportion` (bits equal to the first of the
+    window), `fault` (None or words) and `note`. Checks now if nothing was checked before."""
+    if _status is None:
+        try:
+            check()
+        except OSError:
+            pass
+    return _status
 
-    sample = urandom(_BYTES)
-    fault = None
-    run = 1
-    for i in range(1, _BYTES):
-        run = run + 1 if sample[i] == sample[i - 1] else 1
-        if run == _REPETITIONS:
-            fault = "repeats one value"
-    # Some drivers hand out the same word again after a time-out.
-    for period in (2, 4, 8, 16):
-        if sample[period:] == sample[:-period]:
-            fault = "repeats every %d bytes" % period
+
+def check(source=None):
+    """Raises EntropyError if the random source (os.urandom, or `source` with the same call) must not be relied upon.
+
+    When it is good, module random is seeded from it.
+    """
+    global _status
+
+    note = None
+    fault = _firmware_fault()
+    found = {"longest_run": 0, "proportion": 0}
+    if not fault and source is None:
+        note = _turn_radio_on()
+        try:
+            from os import urandom as source
+        except ImportError:
+            fault = "is missing: this firmware has no os.urandom"
+    if not fault:
+        sample = source(BITS // 8)
+        fault = _examine(sample, found)
+    found["source"] = "os.urandom"
+    found["bits"] = BITS
+    found["fault"] = fault
+    found["note"] = note
+    _status = found
     if fault:
         from .errors import EntropyError
 
         raise EntropyError("the random number generator " + fault)
+    _seed(source)
+
+
+def _examine(sample, found):
+    """What is wrong with `sample` (bytes), or None. The counts go into `found`."""
+    if len(sample) != BITS // 8:
+        return "gave %d bytes instead of %d" % (len(sample), BITS // 8)
+    # Driver faults that were seen: zeros after a time-out, the same word again and again.
+    for size in (1, 2, 4, 8, 16, 32):
+        if sample[size:] == sample[:-size]:
+            return "repeats itself every %d bytes" % size
+    words = sorted([sample[at : at + 4] for at in range(0, len(sample), 4)])
+    for at in range(1, len(words)):
+        if words[at] == words[at - 1]:  # by chance once in 9 million samples: 496 pairs, 2^32 words
+            return "gave one 32-bit word twice"
+    run = longest = proportion = 0
+    first = sample[0] >> 7
+    last = 2
+    for byte in sample:
+        for shift in range(7, -1, -1):
+            bit = byte >> shift & 1
+            run = run + 1 if bit == last else 1
+            last = bit
+            if run > longest:
+                longest = run
+            proportion += bit == first
+    found["longest_run"] = longest
+    found["proportion"] = proportion
+    if longest >= _REPETITION_CUTOFF:
+        return "fails the repetition count test (%d equal bits in a row)" % longest
+    if proportion >= _PROPORTION_CUTOFF:
+        return "fails the adaptive proportion test (%d of %d bits are equal)" % (proportion, BITS)
+    return None
+
+
+def _firmware_fault():
+    """What is known about this firmware; the catalogue (firmware/boards.toml) has the sources."""
+    machine = getattr(sys.implementation, "_machine", "")
+    if "NUCLEO_H723ZG" in machine or "NUCLEO-H723ZG" in machine:
+        if sys.implementation[1][:2] < (1, 29):
+            return "of this board is not used by firmware before 1.29"
+    return None
+
+
+def _turn_radio_on():
+    """ESP32: the generator is a true one only while Wi-Fi or Bluetooth is on (ESP-IDF, Random Number Generation)."""
+    if sys.platform != "esp32":
+        return None
+    try:
+        import network
+
+        wlan = network.WLAN(network.STA_IF)
+        if not wlan.active():
+            wlan.active(True)
+            return "Wi-Fi was turned on: the generator needs the radio's noise"
+    except (ImportError, AttributeError, OSError):
+        return "there is no Wi-Fi to turn on: Bluetooth or the ADC source must be on"
+    return None
+
+
+def _seed(source):
+    # Not for keys: for back-off times and port numbers, which should not be the same after every reset.
+    try:
+        from random import seed
+    except ImportError:
+        return
+    seed(int.from_bytes(source(4), "big"))

@@ -1,0 +1,103 @@
+"""rootlet.entropy: what it lets pass and what it refuses."""
+
+import os
+
+from rootlet import entropy
+from rootlet.errors import EntropyError
+
+
+def refusal(source):
+    try:
+        entropy.check(source)
+    except EntropyError as error:
+        return str(error)
+    return None
+
+
+def generator(seed):
+    """xorshift64*: good enough to pass, the same everywhere."""
+    state = [seed]
+
+    def read(n):
+        out = bytearray(n)
+        x = state[0]
+        for i in range(n):
+            x ^= x >> 12
+            x = (x ^ x << 25) & 0xFFFFFFFFFFFFFFFF
+            x ^= x >> 27
+            out[i] = (x * 0x2545F4914F6CDD1D & 0xFFFFFFFFFFFFFFFF) >> 56
+        state[0] = x
+        return bytes(out)
+
+    return read
+
+
+def test_the_systems_source_is_good_and_seeds_random():
+    assert refusal(os.urandom) is None
+    assert entropy.status()["fault"] is None
+
+
+def test_a_stuck_source_is_refused():
+    for byte in (0x00, 0xFF, 0x5A):
+        assert "repeats itself every 1 bytes" in refusal(lambda n: bytes((byte,)) * n)
+
+
+def test_a_periodic_source_is_refused():
+    for size in (2, 4, 8, 16, 32):
+        pattern = generator(7)(size)
+        assert "repeats itself" in refusal(lambda n: pattern * (n // size))
+
+
+def test_a_driver_that_gives_a_word_again_after_a_time_out_is_refused():
+    good = generator(3)(128)
+    assert "32-bit word twice" in refusal(lambda n: good[:64] + good[20:24] + good[68:])
+    assert "32-bit word twice" in refusal(lambda n: good[:64] + bytes(4) + good[68:96] + bytes(4) + good[100:])
+
+
+def test_a_run_of_equal_bits_is_refused_from_the_cutoff_on():
+    good = bytearray(b"\xa5\x3c\x96\x69" * 32)
+    for at in range(0, 128, 4):  # no word twice, no long run
+        good[at] = at * 2 + 1
+        good[at + 1] ^= at
+    good[16:20] = b"\x55\x00\x00\x01"
+    run = refusal(lambda n: bytes(good))
+    longest = entropy.status()["longest_run"]
+    assert run is None and 16 <= longest < 31, (run, longest)
+    good[15] = 0x81
+    good[16:20] = b"\x00\x00\x00\x01"
+    assert "repetition count test (31 " in refusal(lambda n: bytes(good)), entropy.status()
+
+
+def test_a_biased_source_is_refused():
+    good = generator(5)
+    # Three quarters of the bits are ones.
+    biased = lambda n: bytes([a | b for a, b in zip(good(n), good(n))])  # noqa: E731
+    refused = 0
+    for _ in range(50):
+        if refusal(biased):
+            refused += 1
+    # The test counts bits equal to the first one; when that is a zero it sees few, which is no failure (4.4.2).
+    assert refused > 25, refused
+
+
+def test_a_source_that_gives_too_little_is_refused():
+    assert "gave 10 bytes" in refusal(lambda n: os.urandom(10))
+
+
+def test_a_million_good_bytes_raise_no_more_alarms_than_theory_says():
+    # A false alarm comes once in 2^23 windows for repeated words, once in 2^20 for runs and 2^30 for proportions:
+    # among 7,812 windows one would be a bad sign, two a certain one.
+    alarms = 0
+    for _ in range(1_000_000 // 128):
+        if refusal(os.urandom):
+            alarms += 1
+    assert alarms <= 1, alarms
+
+
+def test_the_status_says_what_was_measured():
+    entropy.check()
+    status = entropy.status()
+    assert status["bits"] == 1024 and 400 < status["proportion"] < 609 and status["longest_run"] < 31
+    refusal(lambda n: bytes(n))
+    assert entropy.status()["fault"]
+    entropy.check()
