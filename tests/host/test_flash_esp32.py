@@ -169,6 +169,34 @@ def test_a_flash_that_holds_something_else_afterwards_is_refused_by_our_own_chec
         assert rom.flash.data[0] == 0xFF
 
 
+def test_a_refusal_of_esptool_before_it_writes_is_not_called_a_broken_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    import esptool
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise esptool.FatalError("'x' requires chip revision v3.0 or higher (this chip is revision v1.0).")
+
+    monkeypatch.setattr(esptool, "write_flash", refuse)
+    board, image = load().get("ESP32_GENERIC_C3"), image_of("esp32c3")
+    with Esp32("esp32c3", content=OLD) as rom:
+        with pytest.raises(FlashError, match="requires chip revision") as caught:
+            flash(rom, board, image)
+        assert bytes(rom.flash.data) == OLD[: len(rom.flash.data)]
+    assert caught.value.remedy == "nothing was written"
+
+
+def test_an_interruption_while_writing_says_what_the_board_is_left_with() -> None:
+    board, image = load().get("ESP32_GENERIC_C3"), image_of("esp32c3")
+
+    def interrupt(phase: str, done: int, _: int) -> None:
+        if phase == "write" and done > 20_000:
+            raise KeyboardInterrupt
+
+    with Esp32("esp32c3") as rom, pytest.raises(FlashError, match="interrupted while writing") as caught:
+        EsptoolMethod().run(Job(board, image, Target(port=rom.port)), interrupt)
+    assert caught.value.exit_code == 130
+    assert caught.value.remedy == INCOMPLETE
+
+
 def test_the_plan_says_what_is_erased_and_where_it_is_written(tmp_path: Path) -> None:
     job = Job(load().get("ESP32_GENERIC"), image_of("esp32"), Target(port="/dev/ttyX"), erase=True)
     plan = EsptoolMethod().plan(job)

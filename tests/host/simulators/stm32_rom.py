@@ -119,21 +119,22 @@ class Stm32Rom:
             self._write()
         elif command == GO:
             self._send(ACK)
-            address = self._address()
-            if address is not None:
-                self.started_at = address
+            self._address(start=True)
         elif command == EXTENDED_ERASE:
             self._erase()
         else:
             self._send(NACK)
 
-    def _address(self) -> int | None:
+    def _address(self, *, start: bool = False) -> int | None:
         raw = self._receive(5)
         if reduce(xor, raw) != 0:
             self._send(NACK)
             return None
+        address = int.from_bytes(raw[:4], "big")
+        if start:
+            self.started_at = address  # before the host hears of it
         self._send(ACK)
-        return int.from_bytes(raw[:4], "big")
+        return address
 
     def _read(self) -> None:
         self._send(ACK)

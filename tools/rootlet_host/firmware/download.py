@@ -183,7 +183,7 @@ class Downloader:
                     if len(page) > MAX_PAGE_BYTES:
                         raise HostError(f"the page {url} is larger than {MAX_PAGE_BYTES} bytes")
         except httpx.HTTPError as error:
-            raise _network_error(url, error) from error
+            raise _network_error(url, error, "check the network, or use --file with a local image") from error
         found = parse_page(page.decode("utf-8", "replace"), str(response.url), board)
         if not found:
             raise HostError(f"{url} links no firmware for {board.id}", remedy="check the address, or use --file")
@@ -233,7 +233,8 @@ class Downloader:
             except (httpx.TransportError, httpx.StreamError) as error:
                 # What has arrived stays in the .part file; the next attempt, or the next run, goes on from there.
                 if attempt == _ATTEMPTS or isinstance(error, httpx.UnsupportedProtocol):
-                    raise _network_error(url, error) from error
+                    remedy = "check the network; what has arrived is kept, run it again to go on"
+                    raise _network_error(url, error, remedy) from error
                 time.sleep(0.2 * attempt)
 
     def _fetch_once(self, url: str, part: Path, report: Report | None) -> None:
@@ -301,14 +302,12 @@ def _require_ok(response: httpx.Response, url: str) -> None:
         raise HostError(f"{url} answered {response.status_code} {response.reason_phrase}", remedy="try again later")
 
 
-def _network_error(url: str, error: Exception) -> HostError:
+def _network_error(url: str, error: Exception, remedy: str) -> HostError:
     host = urlsplit(url).hostname
     what = str(error) or type(error).__name__
     if "CERTIFICATE_VERIFY_FAILED" in what:
         return HostError(f"the certificate of {host} is not valid: {what}", remedy="check the clock and the network")
-    return HostError(
-        f"cannot fetch {url}: {what}", remedy="check the network; what has arrived is kept, run it again to go on"
-    )
+    return HostError(f"cannot fetch {url}: {what}", remedy=remedy)
 
 
 def _validator(response: httpx.Response) -> str:

@@ -55,7 +55,18 @@ class _Session:
         self.port = port
         self.progress = progress
         self.loader: Any = None
-        self.touched = False  # something of the old firmware is gone
+        self.erasing = False
+        self.writing = False
+        self.said: list[str] = []  # esptool's own lines
+
+    @property
+    def touched(self) -> bool:
+        """Whether something of the old firmware is gone; esptool says so right before its first erase."""
+        return self.erasing or self.writing or any(line.startswith("Flash will be erased") for line in self.said)
+
+    def _on_write(self, done: int, total: int) -> None:
+        self.writing = True
+        self.progress("write", done, total)
 
     def run(self) -> None:
         import esptool
@@ -64,7 +75,7 @@ class _Session:
         from .esptool_log import captured
 
         try:
-            with captured(lambda done, total: self.progress("write", done, total)):
+            with captured(self._on_write) as self.said:
                 self._flash(esptool)
         except HostError:
             raise
@@ -102,9 +113,8 @@ class _Session:
             )
         if self.job.erase:
             self.progress("erase", 0, 0)
-            self.touched = True
+            self.erasing = True
             esptool.erase_flash(self.loader)
-        self.touched = True
         esptool.write_flash(self.loader, [(part.address, part.data)], flash_size="keep")
         self.progress("verify", 0, 0)
         # write_flash has compared the MD5 once; it is asked for again so that this program's own check decides.

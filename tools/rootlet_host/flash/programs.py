@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import selectors
+import os
+import queue
 import subprocess
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,26 +27,42 @@ def run(command: list[str], timeout_s: float, on_text: Callable[[str], None] | N
     The time-out counts from the last sign of life, since writing a large flash takes minutes.
     """
     collected = bytearray()
+    pieces: queue.Queue[bytes] = queue.Queue()
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     assert process.stdout is not None  # noqa: S101 - PIPE was asked for above
+    descriptor = process.stdout.fileno()
+
+    def read() -> None:
+        # A thread, since pipes cannot be waited for with a time-out on Windows.
+        while True:
+            piece = os.read(descriptor, 4096)
+            pieces.put(piece)
+            if not piece:
+                return
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
     try:
-        with selectors.DefaultSelector() as selector:
-            selector.register(process.stdout, selectors.EVENT_READ)
-            alive = time.monotonic()
-            while True:
-                if selector.select(timeout=0.2):
-                    piece = process.stdout.read1(4096)  # type: ignore[attr-defined]  # a BufferedReader
-                    if not piece:
-                        break
-                    alive = time.monotonic()
-                    collected += piece
-                    if on_text is not None:
-                        on_text(piece.decode("utf-8", "replace"))
-                elif time.monotonic() - alive > timeout_s:
+        alive = time.monotonic()
+        while True:
+            try:
+                piece = pieces.get(timeout=0.2)
+            except queue.Empty:
+                if time.monotonic() - alive > timeout_s:
                     return Finished(TIMED_OUT, collected.decode("utf-8", "replace"))
+                continue
+            if not piece:
+                break
+            alive = time.monotonic()
+            collected += piece
+            if on_text is not None:
+                on_text(piece.decode("utf-8", "replace"))
         return Finished(process.wait(timeout=timeout_s), collected.decode("utf-8", "replace"))
     finally:
         if process.poll() is None:
             process.kill()
             process.wait()
-        process.stdout.close()
+        # The program may have left a child that still holds the pipe; the reader then ends with it.
+        reader.join(timeout=1)
+        if not reader.is_alive():
+            process.stdout.close()
