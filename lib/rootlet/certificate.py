@@ -13,21 +13,14 @@ _OCTET_STRING = const(0x04)
 _OID = const(0x06)
 _SEQUENCE = const(0x30)
 
-# Kinds of key. The numbers are those of the trust store's format.
-RSA = const(0)
-P256 = const(1)
-P384 = const(2)
-P521 = const(3)
-OTHER = const(4)
+KEY_CERT_SIGN = const(0x04)  # the bit of `key_usage` that a CA has
 
-# Bits of `key_usage`: the first byte of the extension (RFC 5280, 4.2.1.3).
-DIGITAL_SIGNATURE = const(0x80)
-KEY_CERT_SIGN = const(0x04)
-
-# Bits of `extended_key_usage`.
-EKU_OTHER = const(1)
-EKU_SERVER = const(2)
-EKU_ANY = const(4)
+# Constants with an underscore cost nothing in a compiled module, others do.
+_RSA = const(0)
+_OTHER = const(4)
+_EKU_SOME = const(1)
+_EKU_SERVER = const(2)
+_EKU_ANY = const(4)
 
 # Extensions under 2.5.29 that are acted upon, or that may be critical and ignored: Mbed TLS refuses a critical
 # certificatePolicies (32) with anything but anyPolicy itself, and what a key identifier (14, 35) says decides nothing.
@@ -63,9 +56,11 @@ class Certificate(Reader):
     - contents only: `serial`, `san` (the GeneralNames), `constraints` (the whole NameConstraints), `extensions`: 0
       where there is none; `signature` (the AlgorithmIdentifier in the signed part; it ends at `issuer`).
 
-    And these are what they say: `version` (1…3), `key_kind`, `key_bits` (of an RSA modulus), `ca`, `path_length`
-    (-1: no limit), `key_usage` (-1: none), `extended_key_usage` (0: none), `duplicate` (an extension comes twice),
-    `unknown_critical` (a critical extension is not understood).
+    And these are what they say: `version` (1…3), `key_kind` (as in the trust store's format: 0 RSA, 1 P-256, 2 P-384,
+    3 P-521, 4 other), `key_bits` (of an RSA modulus; one that does not fill its bytes counts as one bit short of them),
+    `ca`, `path_length` (-1: no limit), `key_usage` (-1: none; else the first byte: 0x80 digitalSignature, 0x04
+    keyCertSign, …), `extended_key_usage` (0: none; else 1, plus 2 with serverAuth, plus 4 with anyExtendedKeyUsage),
+    `duplicate` (an extension comes twice), `unknown_critical` (a critical extension is not understood).
     """
 
     def __init__(self, data=None):
@@ -121,20 +116,15 @@ class Certificate(Reader):
         data = self.data
         self.enter(_SEQUENCE, at, limit)
         algorithm = data[at : self.end]
-        self.key_kind = _KEY_ALGORITHMS.index(algorithm) if algorithm in _KEY_ALGORITHMS else OTHER
+        self.key_kind = _KEY_ALGORITHMS.index(algorithm) if algorithm in _KEY_ALGORITHMS else _OTHER
         self.key_bits = 0
-        if self.key_kind == RSA:
+        if self.key_kind == _RSA:
             # RSAPublicKey begins with the modulus; the BIT STRING's first byte counts its unused bits.
             at = self.enter(_SEQUENCE, self.enter(_BIT_STRING, self.end, limit) + 1, limit)
             at = self.enter(_INTEGER, at, limit)
-            while at < self.end and not data[at]:
-                at += 1
-            if at < self.end:
-                self.key_bits = 8 * (self.end - at)
-                top = data[at]
-                while top < 0x80:
-                    top <<= 1
-                    self.key_bits -= 1
+            # One that fills its bytes begins with 1, so DER puts a zero byte before it.
+            end = self.end
+            self.key_bits = 8 * (end - at) - (8 if at + 1 < end and not data[at] and data[at + 1] & 0x80 else 1)
 
     def _parse_extensions(self, at, limit):
         self.extensions = at
@@ -200,14 +190,14 @@ class Certificate(Reader):
                         raise DerError
                     self.path_length = data[at] if end - at == 1 else 0x7F  # no chain is that long
             else:
-                self.extended_key_usage = EKU_OTHER
+                self.extended_key_usage = _EKU_SOME
                 while at < end:
                     at = self.enter(_OID, at, end)
                     usage = data[at : self.end]
                     if usage == _SERVER_AUTH:
-                        self.extended_key_usage |= EKU_SERVER
+                        self.extended_key_usage |= _EKU_SERVER
                     elif usage == _ANY_EKU:
-                        self.extended_key_usage |= EKU_ANY
+                        self.extended_key_usage |= _EKU_ANY
                     at = self.end
 
     def _boolean(self):

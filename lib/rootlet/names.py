@@ -11,30 +11,21 @@ def normalise(host):
     """
     if not isinstance(host, str) or not host:
         raise ValueError("a host name is needed")
-    if host[0] == "[" and host[-1] == "]":
-        host = host[1:-1]
-        if ":" not in host:
-            raise ValueError("only an IPv6 address stands in brackets: " + host)
     host = host.lower()
     if ":" in host:
-        address(host)
-        return host
-    for c in host:
-        if ord(c) > 0x7F:
-            raise ValueError(
-                "%s is an internationalized name: use its A-label, the form that begins with xn--" % host
-            )
-    if host[-1] == ".":
-        host = host[:-1]
-    labels = host.split(".")
-    if len(host) > 253:
-        raise ValueError("host name is longer than 253 characters")
-    for label in labels:
-        if not 0 < len(label) < 64 or label[0] == "-" or label[-1] == "-":
+        if host[0] == "[" and host[-1] == "]":
+            host = host[1:-1]
+    else:
+        if max(host) > "\x7f":
+            raise ValueError(host + " is an internationalized name: use its A-label, which begins with xn--")
+        if host[-1] == ".":
+            host = host[:-1]
+        good = len(host) < 254
+        for label in host.split("."):
+            if not 0 < len(label) < 64 or label.strip(_LABEL) or label[0] == "-" or label[-1] == "-":
+                good = False
+        if not good:
             raise ValueError("not a host name: " + host)
-        for c in label:
-            if c not in _LABEL:
-                raise ValueError("not a host name: " + host)
     address(host)
     return host
 

@@ -1,4 +1,4 @@
-"""What a chain must satisfy beyond what Mbed TLS checks (signatures, dates, path lengths).
+"""What a chain must satisfy beyond what Mbed TLS checks (signatures and their algorithms, dates, path lengths).
 
 The rules and where they come from are in rules.py; docs/chain-policy.md explains them.
 """
@@ -10,7 +10,7 @@ from micropython import const
 from .certificate import Certificate
 from .names import address, matches
 
-# From certificate.py: constants with an underscore cost nothing in a compiled module, others do.
+# As in certificate.py.
 _RSA = const(0)
 _OTHER = const(4)
 _KEY_CERT_SIGN = const(0x04)
@@ -21,11 +21,6 @@ _DNS_NAME = const(0x82)
 _IP_ADDRESS = const(0x87)
 
 _MIN_RSA_BITS = const(2048)
-
-# Signature algorithms without their last byte. RFC 4055, 3.1 and 5: RSASSA-PSS (10; Mbed TLS sees to its hash), RSA
-# with SHA-256, -384, -512 (11, 12, 13). RFC 5758, 3.2: ECDSA with the same (2, 3, 4).
-_PKCS1 = b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01"
-_ECDSA_SHA2 = b"\x06\x08\x2a\x86\x48\xce\x3d\x04\x03"
 
 _NO_SIGNATURE = b"\x03\x02\0\0"
 
@@ -76,12 +71,9 @@ class ChainPolicy:
                     self._rule = "malformed"
                 if self._rule:
                     self._depth = depth
-                    c = self._certificate
-                    # At most 256 bytes of what the message may need: whose certificate, and which names it has.
-                    if self._rule == "name-mismatch":
-                        self._evidence = bytes(der[c.san : min(c.san_end, c.san + 256)])
-                    elif self._rule != "malformed":
-                        self._evidence = bytes(der[c.subject : min(c.subject_end, c.subject + 256)])
+                    from .rules import evidence
+
+                    self._evidence = evidence(self._rule, self._certificate)
             self._certificate.data = None
             if self._rule is None:
                 return 0
@@ -117,13 +109,6 @@ class ChainPolicy:
             return "extension-duplicate"
         if c.unknown_critical:
             return "extension-critical"
-        at = c.signature
-        if der[at : at + 10] == _PKCS1:
-            weak = not 10 <= der[at + 10] <= 13
-        else:
-            weak = der[at : at + 9] != _ECDSA_SHA2 or not 2 <= der[at + 9] <= 4
-        if weak:
-            return "signature-weak"
         if c.issuer_end - c.issuer == 2:
             return "issuer-empty"
         rule = None

@@ -2,51 +2,59 @@
 
 from .der import DerError, Reader
 
-# rule: (what is wrong, where it is written). BR: CA/Browser Forum Baseline Requirements for TLS server certificates.
-RULES = {
-    "malformed": ("is not well-formed DER", "RFC 5280, 4.1"),
-    "internal": ("could not be checked", ""),
-    "issuer-unknown": ("was not issued by a trust anchor", "RFC 5280, 6.1"),
-    "version": ("is not of version 3", "RFC 5280, 4.1.2.1"),
-    "issuer-empty": ("has an empty issuer, or is a CA with an empty subject", "RFC 5280, 4.1.2.4 and 4.1.2.6"),
-    "key-weak": ("has a key other than RSA (2048 bits or more, whole bytes), P-256, P-384 or P-521", "BR 6.1.5"),
-    "key-blocked": ("has a key that is on the list of blocked keys", ""),
-    "signature-weak": ("is not signed with RSA or ECDSA and SHA-256, SHA-384 or SHA-512", "BR 7.1.3.2"),
-    "extension-duplicate": ("has the same extension twice", "RFC 5280, 4.2"),
-    "extension-critical": ("has a critical extension that is not understood", "RFC 5280, 4.2"),
-    "issuer-not-ca": ("signed another certificate without being a CA", "RFC 5280, 4.2.1.3 and 4.2.1.9"),
-    "usage": ("must not be used for TLS servers (extended key usage)", "RFC 5280, 4.2.1.12"),
-    "leaf-is-ca": ("belongs to a CA, not to a server", "BR 7.1.2.7.8"),
-    "anchor-distrusted": ("was issued after its root lost trust", "docs/store-format.md, distrust-after"),
-    "san-missing": ("has no subject alternative name", "RFC 9525, 2"),
-    "name-mismatch": ("is for other names", "RFC 9525, 6"),
-    "constraints": ("has a name that a CA above it must not certify", "RFC 5280, 4.2.1.10"),
-    "constraints-malformed": ("has name constraints that make no sense", "RFC 5280, 4.2.1.10"),
-    "constraints-unsupported": ("has a name whose form is limited and cannot be checked", "RFC 5280, 4.2.1.10"),
-    "constraints-excessive": ("has too many names or name constraints to compare", "RFC 5280, 4.2.1.10"),
-    # Only with policy="webpki".
-    "serial": ("has a serial number that is not positive, or longer than 20 bytes", "RFC 5280, 4.1.2.2"),
-    "authority-key-identifier": ("has no proper authority key identifier", "RFC 5280, 4.2.1.1; BR 7.1.2.11.1"),
-    "subject-key-identifier": ("is a CA without a subject key identifier, or has a critical one", "RFC 5280, 4.2.1.2"),
-    "policy-constraints": ("has policy constraints that are not critical", "RFC 5280, 4.2.1.11"),
-    "authority-information-access": ("has a malformed authority information access", "RFC 5280, 4.2.2.1"),
-    "basic-constraints": ("is a CA without critical basic constraints", "RFC 5280, 4.2.1.9"),
-    "key-usage": ("is a CA without a key usage", "RFC 5280, 4.2.1.3"),
-    "root-usage": ("is a root with an extended key usage", "BR 7.1.2.1.2"),
-    "leaf-usage": ("lacks an extended key usage, or it is critical or anyExtendedKeyUsage", "BR 7.1.2.7.6"),
-    "leaf-constraints": ("is no CA and has name constraints", "RFC 5280, 4.2.1.10"),
-    "san-critical": ("has a critical subject alternative name and a subject, or neither", "BR 7.1.2.7.12"),
-    "san-form": ("has a subject alternative name of a wrong form", "RFC 5280, 4.2.1.6"),
-    "common-name": ("has a common name that is not among its subject alternative names", "BR 7.1.4.3"),
-}
+# One line a rule: its name, what is wrong, where that is written. BR: CA/Browser Forum Baseline Requirements for TLS
+# server certificates. One string, because it takes half the room of a table of strings.
+RULES = """
+malformed|is not well-formed DER|RFC 5280, 4.1
+internal|could not be checked|
+issuer-unknown|was not issued by a trust anchor|RFC 5280, 6.1
+version|is not of version 3|RFC 5280, 4.1.2.1
+issuer-empty|has an empty issuer, or is a CA with an empty subject|RFC 5280, 4.1.2.4 and 4.1.2.6
+key-weak|has a key other than RSA (2048 bits or more, whole bytes), P-256, P-384 or P-521|BR 6.1.5
+key-blocked|has a key that is on the list of blocked keys|
+extension-duplicate|has the same extension twice|RFC 5280, 4.2
+extension-critical|has a critical extension that is not understood|RFC 5280, 4.2
+issuer-not-ca|signed another certificate without being a CA|RFC 5280, 4.2.1.3 and 4.2.1.9
+usage|must not be used for TLS servers (extended key usage)|RFC 5280, 4.2.1.12
+leaf-is-ca|belongs to a CA, not to a server|BR 7.1.2.7.8
+anchor-distrusted|was issued after its root lost trust|docs/store-format.md, distrust-after
+san-missing|has no subject alternative name|RFC 9525, 2
+name-mismatch|is for other names|RFC 9525, 6
+constraints|has a name that a CA above it must not certify|RFC 5280, 4.2.1.10
+constraints-malformed|has name constraints that make no sense|RFC 5280, 4.2.1.10
+constraints-unsupported|has a name whose form is limited and cannot be checked|RFC 5280, 4.2.1.10
+constraints-excessive|has too many names or name constraints to compare|RFC 5280, 4.2.1.10
+serial|has a serial number that is not positive, or longer than 20 bytes|RFC 5280, 4.1.2.2
+authority-key-identifier|has no proper authority key identifier|RFC 5280, 4.2.1.1; BR 7.1.2.11.1
+subject-key-identifier|is a CA without a subject key identifier, or has a critical one|RFC 5280, 4.2.1.2
+policy-constraints|has policy constraints that are not critical|RFC 5280, 4.2.1.11
+authority-information-access|has a malformed authority information access|RFC 5280, 4.2.2.1
+basic-constraints|is a CA without critical basic constraints|RFC 5280, 4.2.1.9
+key-usage|is a CA without a key usage|RFC 5280, 4.2.1.3
+root-usage|is a root with an extended key usage|BR 7.1.2.1.2
+leaf-usage|lacks an extended key usage, or it is critical or anyExtendedKeyUsage|BR 7.1.2.7.6
+leaf-constraints|is no CA and has name constraints|RFC 5280, 4.2.1.10
+san-critical|has a critical subject alternative name and a subject, or neither|BR 7.1.2.7.12
+san-form|has a subject alternative name of a wrong form|RFC 5280, 4.2.1.6
+common-name|has a common name that is not among its subject alternative names|BR 7.1.4.3
+"""
 
 _SHOWN_NAMES = 6
 
 
+def evidence(rule, c):
+    """What `explain` needs of the refused Certificate `c`: at most 256 bytes; None if nothing is known of it."""
+    if rule == "malformed":
+        return None
+    start, end = (c.san, c.san_end) if rule == "name-mismatch" else (c.subject, c.subject_end)
+    return bytes(c.data[start : min(end, start + 256)])
+
+
 def explain(rule, depth, evidence=None, error=None):
-    """(rule, depth, text, section). `depth`: None for a trust anchor that is not part of a chain. `evidence`: the beginning of the certificate's subject (DER), or of its
-    GeneralNames if its names are the matter; None if it has none. `error`: the exception behind "internal"."""
-    text, section = RULES[rule]
+    """(rule, depth, text, section). `depth`: None for a trust anchor that is not part of a chain. `evidence`: what
+    `evidence` returned. `error`: the exception behind "internal"."""
+    at = RULES.find("\n%s|" % rule)
+    _, text, section = RULES[at : RULES.find("\n", at + 1)].split("|")
     if depth is None:
         which = "the trust anchor"
     elif rule == "issuer-unknown":

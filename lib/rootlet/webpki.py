@@ -7,8 +7,9 @@ a handshake sees only its key.
 
 from micropython import const
 
-from .certificate import EKU_ANY, Certificate
+from .certificate import Certificate
 
+_EKU_ANY = const(4)
 _OID = const(0x06)
 _SEQUENCE = const(0x30)
 _SET = const(0x31)
@@ -75,7 +76,7 @@ def check(c, depth):
         return "authority-information-access"
     if depth:
         return _check_ca(c, extensions)
-    if critical(_EXTENDED_KEY_USAGE) is not False or c.extended_key_usage & EKU_ANY:
+    if critical(_EXTENDED_KEY_USAGE) is not False or c.extended_key_usage & _EKU_ANY:
         return "leaf-usage"
     if c.constraints:
         return "leaf-constraints"

@@ -20,7 +20,6 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from rootlet import certificate as device
 from rootlet.certificate import Certificate
 from rootlet.constraints import Constraints
 from rootlet.der import DerError
@@ -29,6 +28,8 @@ from rootlet.webpki import address_text
 
 KEY = ec.generate_private_key(ec.SECP256R1())
 LAST = 0xFFFFFFFF
+RSA, P256, P384, P521, OTHER = range(5)
+EKU_OTHER, EKU_SERVER, EKU_ANY = 1, 2, 4
 
 
 def fields_by_rootlet(der: bytes) -> dict[str, Any]:
@@ -68,13 +69,13 @@ def _extension(certificate: x509.Certificate, kind: type[Any]) -> Any:
 def fields_by_cryptography(der: bytes) -> dict[str, Any]:
     c = x509.load_der_x509_certificate(der)
     key = c.public_key()
-    kind, bits = device.OTHER, 0
+    kind, bits = OTHER, 0
     if isinstance(key, rsa.RSAPublicKey):
-        kind, bits = device.RSA, key.key_size
+        kind, bits = RSA, key.key_size
+        if bits % 8:
+            bits |= 7  # as documented
     elif isinstance(key, ec.EllipticCurvePublicKey):
-        kind = {"secp256r1": device.P256, "secp384r1": device.P384, "secp521r1": device.P521}.get(
-            key.curve.name, device.OTHER
-        )
+        kind = {"secp256r1": P256, "secp384r1": P384, "secp521r1": P521}.get(key.curve.name, OTHER)
     constraints = _extension(c, x509.BasicConstraints)
     usage = _extension(c, x509.KeyUsage)
     bit = 0x80
@@ -95,11 +96,11 @@ def fields_by_cryptography(der: bytes) -> dict[str, Any]:
     extended = _extension(c, x509.ExtendedKeyUsage)
     bits_of_extended = 0
     if extended is not None:
-        bits_of_extended = device.EKU_OTHER
+        bits_of_extended = EKU_OTHER
         if ExtendedKeyUsageOID.SERVER_AUTH in extended:
-            bits_of_extended |= device.EKU_SERVER
+            bits_of_extended |= EKU_SERVER
         if ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE in extended:
-            bits_of_extended |= device.EKU_ANY
+            bits_of_extended |= EKU_ANY
     san = _extension(c, x509.SubjectAlternativeName)
     name_constraints = _extension(c, x509.NameConstraints)
     known = {f"2.5.29.{number}" for number in (14, 15, 17, 19, 30, 32, 35, 37)}

