@@ -149,6 +149,21 @@ def test_the_drive_is_found_by_its_marks_among_others(tmp_path: Path, monkeypatc
         assert drive.programmed == 1
 
 
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_drive_that_comes_back_under_another_name_is_found_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: bool
+) -> None:
+    old, new = tmp_path / "NODE_F401RE", tmp_path / "NODE_F401RE1"
+    mounted(monkeypatch, old, new)
+    with StlinkDrive(old, comes_back_as=new.name, halt_fails=fails) as drive:
+        if fails:
+            with pytest.raises(FlashError, match="FAILED to reset/halt"):
+                flash(old)
+        else:
+            flash(old)
+            assert drive.programmed == 1
+
+
 def test_no_drive_two_drives_and_the_drive_of_another_board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     method = StlinkDriveMethod()
     mounted(monkeypatch)

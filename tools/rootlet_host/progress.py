@@ -1,8 +1,9 @@
-"""One progress bar on stderr; silent when stderr is no terminal or when asked to be."""
+"""One progress bar on stderr that leaves nothing behind; silent when stderr is no terminal or when asked to be."""
 
 from __future__ import annotations
 
-from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
+from rich.filesize import decimal
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from .output import err
 
@@ -14,9 +15,10 @@ class Bar:
         self._progress = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
-            DownloadColumn(),
-            TransferSpeedColumn(),
+            TextColumn("{task.fields[size]}", markup=False),
+            TimeRemainingColumn(),
             console=err,
+            transient=True,
             disable=quiet or not err.is_terminal,
         )
         self._task: TaskID | None = None
@@ -34,6 +36,7 @@ class Bar:
         if self._task is None or label != self._label:
             if self._task is not None:
                 self._progress.remove_task(self._task)
-            self._task = self._progress.add_task(label, total=total or None)
+            self._task = self._progress.add_task(label, total=total or None, size="")
             self._label = label
-        self._progress.update(self._task, completed=done, total=total or None)
+        size = f"{decimal(done)} of {decimal(total)}" if total else (decimal(done) if done else "")
+        self._progress.update(self._task, completed=done, total=total or None, size=size)

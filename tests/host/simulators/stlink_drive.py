@@ -27,6 +27,7 @@ class StlinkDrive:
         halt_fails: bool = False,
         hex_understood: bool = True,
         stays_away: bool = False,  # the volume does not come back
+        comes_back_as: str | None = None,  # mounted under another name
         ignores: bool = False,  # nothing happens at all
         old_failure: str | None = None,  # a FAIL.TXT from before
     ) -> None:
@@ -34,6 +35,7 @@ class StlinkDrive:
         self.halt_fails = halt_fails
         self.hex_understood = hex_understood
         self.stays_away = stays_away
+        self.comes_back_as = comes_back_as
         self.ignores = ignores
         self.flash: dict[int, int] = {}
         self.programmed = 0
@@ -82,6 +84,8 @@ class StlinkDrive:
             self._stop.set()
             return
         time.sleep(0.1)
+        if self.comes_back_as is not None:
+            self.folder = self.folder.with_name(self.comes_back_as)
         self._mount(failure)
 
     def _program(self, name: str, data: bytes) -> str | None:

@@ -198,6 +198,10 @@ def _await_result(volume: Path, name: str, before: str | None, timeout_s: float)
         present = _is_stlink(volume)
         if not present:
             went_away = True
+            # Desktops mount it beside a folder that is still in use: NODE_F401RE1 (udisks), NODE_F401RE 1 (macOS).
+            again = [path for path in volumes() if path.name.startswith(volume.name)]
+            if len(again) == 1:
+                volume, present = again[0], True
         text = _fail_text(volume) if present else None
         if text is not None and (text != before or went_away):
             raise FlashError(f"the ST-LINK could not program the chip: {text}", remedy=INCOMPLETE)
