@@ -16,8 +16,8 @@ def _refuse(message, remedy=None):
     raise HTTPError(message, remedy)
 
 
-def split_url(url):
-    """(host, port, target) of an https URL. Raises ConfigError."""
+def split_url(url, wanted="https", port=443):
+    """(host, port, target) of a URL with the scheme `wanted`, whose default port is `port`. Raises ConfigError."""
     scheme, _, rest = url.partition("://")
     at = len(rest)
     for mark in "/?#":
@@ -25,15 +25,14 @@ def split_url(url):
         if 0 <= found < at:
             at = found
     host, target = rest[:at], rest[at:].partition("#")[0]
-    port = 443
     colon = host.rfind(":")
-    digits = "443"
+    digits = str(port)
     if colon > host.rfind("]"):
         host, digits = host[:colon], host[colon + 1 :]
-    if scheme.lower() != "https" or not host or "@" in host or not digits.isdigit() or not 0 < int(digits) < 65536:
+    if scheme.lower() != wanted or not host or "@" in host or not digits.isdigit() or not 0 < int(digits) < 65536:
         from .errors import ConfigError
 
-        raise ConfigError("cannot fetch %s" % url, "Give https://host[:port]/path, without user or password")
+        raise ConfigError("cannot fetch %s" % url, "Give %s://host[:port]/path, without user or password" % wanted)
     port = int(digits)
     if target[:1] != "/":
         target = "/" + target
