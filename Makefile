@@ -12,7 +12,7 @@ LIMBO  ?=
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint versions micropython32 conformance flash boards bench clean
+.PHONY: help setup run test lint versions micropython32 conformance flash boards bench memory clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "  make %-12s %s\n", $$1, $$2}'
@@ -57,7 +57,10 @@ boards: $(STAMP) ## List the boards that rootlet knows
 	@$(BIN)/rootlet boards
 
 bench: $(STAMP) ## Measure speed and size against bare tls, side by side
-	@$(BIN)/python tools/dev/bench.py
+	@$(BIN)/python tools/dev/bench.py $(ARGS)
+
+memory: $(STAMP) ## Measure the heap that a verified GET needs, on a 32-bit build with Mbed TLS in the heap
+	@$(BIN)/python tools/dev/memory.py $(ARGS)
 
 clean: ## Remove everything that was made
 	rm -rf $(VENV) build dist certs/*.rtlt certs/*.json
