@@ -99,7 +99,7 @@ class Application:
             delay_ms = 1000 * (retry_s(failures, period_s) if failures else period_s)
             if good:
                 delay_ms = max(0, delay_ms - ticks_diff(ticks_ms(), began_ms))
-            self.out.note("next in %d s" % (delay_ms // 1000))
+            self.out.note("next in %d s\n" % ((delay_ms + 500) // 1000))
             self.watchdog.idle(delay_ms)
 
     def cycle(self):
