@@ -9,96 +9,14 @@ Application Note"; where these say nothing, what it does is an option or the les
 from __future__ import annotations
 
 import re
-import socket
 from collections import deque
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any
+
+from far_end import Network, Peer
 
 SEND_BYTES = 1460
 BOOT_MS = 2500
-
-
-class Peer(Protocol):
-    """One TCP connection as the modem's network sees it. `state`: connecting, open, closed (by the peer), refused."""
-
-    state: str
-
-    def poll(self) -> None: ...
-    def send(self, data: bytes) -> None: ...
-    def receive(self, limit: int) -> bytes: ...
-    def close(self) -> None: ...
-
-
-class Network(Protocol):
-    def connect(self, host: str, port: int) -> Peer: ...
-
-
-class TcpPeer:
-    def __init__(self, address: tuple[str, int]) -> None:
-        self.state = "connecting"
-        self._out = bytearray()
-        self.socket = socket.socket()
-        self.socket.setblocking(False)
-        try:
-            self.socket.connect(address)
-        except BlockingIOError:
-            pass
-        except OSError:
-            self.state = "refused"
-
-    def poll(self) -> None:
-        if self.state in ("closed", "refused"):
-            return
-        if self.state == "connecting":
-            error = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-            if error:
-                self.state = "refused"
-            else:
-                try:
-                    self.socket.getpeername()
-                    self.state = "open"
-                except OSError:
-                    return
-        try:
-            while self._out:
-                del self._out[: self.socket.send(self._out)]
-        except BlockingIOError:
-            pass
-        except OSError:
-            self.state = "closed"
-
-    def send(self, data: bytes) -> None:
-        self._out += data
-        self.poll()
-
-    def receive(self, limit: int) -> bytes:
-        self.poll()
-        if self.state != "open":
-            return b""
-        try:
-            data = self.socket.recv(limit)
-        except BlockingIOError:
-            return b""
-        except OSError:
-            data = b""
-        if not data:
-            self.state = "closed"
-        return data
-
-    def close(self) -> None:
-        self.poll()
-        self.state = "closed"
-        self.socket.close()
-
-
-class TcpNetwork:
-    """Real TCP. `names` is the operator's name server: host name to address."""
-
-    def __init__(self, names: dict[str, str] | None = None) -> None:
-        self.names = names or {}
-
-    def connect(self, host: str, port: int) -> TcpPeer:
-        return TcpPeer((self.names.get(host, host), port))
 
 
 class Link:
@@ -281,6 +199,7 @@ class Sim800:
         self._command = bytearray()
         self._payload: bytearray | None = None
         self._payload_for = (0, 0)
+        self._payload_mute = False
 
     def _announce(self, number: int, link: Link) -> None:
         if self.manual and not link.announced:
@@ -332,6 +251,8 @@ class Sim800:
             self.line(f"{number}, SEND FAIL", self.answer_ms)
             return
         link.peer.send(data)
+        if self._payload_mute:
+            return
         self.line(f"DATA ACCEPT:{number},{size}" if self.quick else f"{number}, SEND OK", self.answer_ms)
 
     def _run(self, text: str) -> None:
@@ -503,8 +424,10 @@ class Sim800:
         self._payload = bytearray()
         self._payload_for = (n, length)
         self.counts["prompt"] += 1
-        # Faults: prompt/lost; prompt/late (ms); prompt/closed: the connection breaks while data is asked for.
+        # Faults: prompt/lost; prompt/late (ms); prompt/closed: the connection breaks while data is asked for;
+        # prompt/mute: the data is taken without a word.
         late = 0
+        self._payload_mute = False
         for what, argument in self.faults.get(("prompt", self.counts["prompt"]), ()):
             if what == "lost":
                 return
@@ -512,6 +435,7 @@ class Sim800:
                 late = argument
             if what == "closed":
                 self.close_link(n)
+            self._payload_mute = what == "mute"
         self.emit(b"\r\n> ", self.answer_ms + late)
 
     def _rooms(self) -> None:

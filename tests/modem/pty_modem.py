@@ -19,7 +19,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from emulator import Fault, Sim800, TcpNetwork, TcpPeer
+from emulator import Fault, Sim800
+from far_end import TcpNetwork, TcpPeer
 
 
 class PtyModem:
@@ -36,7 +37,7 @@ class PtyModem:
         termios.tcsetattr(self._slave, termios.TCSANOW, attributes)
         os.set_blocking(self._master, False)
         self.path = os.ttyname(self._slave)
-        self.modem = Sim800(TcpNetwork(names), faults, **options)
+        self.modem = Sim800(TcpNetwork(names), faults, **{"registers_after": 0, **options})
         self.to_board = self.from_board = 0
         self._stop, self._stopper = os.pipe()
         self._started = time.monotonic()

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import random
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit"))
 
@@ -36,6 +40,7 @@ class Clock:
     """The functions of MicroPython's module time that the driver uses. Ticks wrap soon after the start."""
 
     LIMIT_MS = 3_600_000
+    LONGEST_STEP_MS = 250
 
     def __init__(self) -> None:
         self.now_ms = 0
@@ -56,7 +61,10 @@ class Clock:
         assert self.modem is not None
         due = self.modem.next_ms()
         self.idle = 0 if due is not None else min(self.idle + 1, 8)
-        self.now_ms = max(self.now_ms + ms, due) if due is not None else self.now_ms + (ms << self.idle)
+        step = ms << self.idle
+        if due is not None:
+            step = max(ms, min(due - self.now_ms, self.LONGEST_STEP_MS))
+        self.now_ms += step
         if self.now_ms > self.LIMIT_MS:
             raise Hang(f"simulated time {self.now_ms} ms")
         self.modem.advance(self.now_ms)
@@ -195,3 +203,18 @@ class Bench:
         while self.clock.now_ms < end:
             if not self.driver.pump():
                 self.clock.sleep_ms(1)
+
+
+def connected(bench: Bench, port: int = 80, timeout_ms: int = 60_000) -> tuple[Any, MemoryPeer]:
+    """A connection through `bench`, and its far end."""
+    stream = bench.driver.connect("example.org", port, timeout_ms)
+    return stream, bench.network.peers[-1]
+
+
+@contextmanager
+def failing(number: int) -> Iterator[None]:
+    """What is inside must raise OSError with this errno."""
+    with pytest.raises(OSError) as caught:
+        yield
+    # OSError(n) has an errno on MicroPython only.
+    assert caught.value.args[0] == number

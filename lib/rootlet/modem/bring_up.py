@@ -12,6 +12,7 @@ from .at import ModemError, Refused, is_error, words
 from .tcp import number
 
 _PROBE_MS = const(500)
+_SETTLE_MS = const(200)
 _FEW = const(3)
 _PROBES = const(10)
 _FILLER = const(64)
@@ -107,7 +108,7 @@ def _probe(channel, times):
         try:
             yield from channel.command("AT", _PROBE_MS)
             # Answers to earlier probes may be on their way.
-            yield from channel.sleep(_PROBE_MS)
+            yield from channel.sleep(_SETTLE_MS)
             return True
         except ModemError:
             pass

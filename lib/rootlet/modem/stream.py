@@ -131,10 +131,6 @@ class ModemStream(io.IOBase):
             self.error = errno
             self.state = CLOSING
 
-    def is_known(self):
-        """Does the modem know it by its identifier?"""
-        return CONNECTING <= self.state < CLOSED
-
     def on_connected(self):
         if self.state == CONNECTING:
             self.state = OPEN

@@ -47,5 +47,5 @@ def take(modem, line):
 
 def _tell(modem, n, method):
     for stream in modem.streams:
-        if stream.id == n and stream.is_known():
+        if stream.id == n:
             getattr(stream, method)()
