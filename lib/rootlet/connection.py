@@ -26,7 +26,7 @@ class Connection(io.IOBase):
         self._handshake = handshake
         self._observer = handshake.observer
         self._stream = handshake.run()
-        self._blocking = True
+        self._blocking = handshake.over
         self._timeout_s = None
         self._ended = False
         self._poller = None
@@ -42,9 +42,7 @@ class Connection(io.IOBase):
         if self._ended:
             return b""
         try:
-            data = self._stream.read(n)
-            while data is None and self._blocking:  # a TLS 1.3 session ticket came, and nothing else
-                data = self._stream.read(n)
+            data = self._take(self._stream.read, n)
         except BaseException as error:
             raise self._fail(error)
         if data:
@@ -60,9 +58,7 @@ class Connection(io.IOBase):
         try:
             if n is None:
                 n = len(buffer)
-            got = self._stream.readinto(buffer, n)
-            while got is None and self._blocking:
-                got = self._stream.readinto(buffer, n)
+            got = self._take(self._stream.readinto, buffer, n)
         except BaseException as error:
             raise self._fail(error)
         if got:
@@ -76,9 +72,7 @@ class Connection(io.IOBase):
         if self._ended:
             return b""
         try:
-            line = self._stream.readline(limit)
-            while line is None and self._blocking:
-                line = self._stream.readline(limit)
+            line = self._take(self._stream.readline, limit)
         except BaseException as error:
             raise self._fail(error)
         if line:
@@ -139,8 +133,9 @@ class Connection(io.IOBase):
             self._blocking = True  # seen from outside
 
     def cipher(self):
-        """(cipher suite name, TLS version) as Mbed TLS calls them."""
-        return self._stream.cipher()
+        """(cipher suite name, TLS version) as Mbed TLS calls them; None before the handshake is over."""
+        # Mbed TLS has no names to give then, and MicroPython would read them from address 0.
+        return self._stream.cipher() if self._handshake.over else None
 
     def peer_certificate(self):
         """DER of the server's certificate; None if there was no memory to keep it."""
@@ -153,6 +148,36 @@ class Connection(io.IOBase):
     def handshake_ms(self):
         """How long the TLS handshake took, without dialling; None if it went on in the background."""
         return self._handshake.elapsed_ms
+
+    def is_established(self):
+        """Whether the handshake is over, also when it goes on with reads and writes."""
+        if self._observer.over:
+            self._began()
+        return self._handshake.over
+
+    def wants_write(self):
+        """Whether the last read or write of a non-blocking transport has to wait until it can be written to."""
+        return self._observer.wants_write
+
+    def _take(self, read, *arguments):
+        """What `read` returns for `arguments`."""
+        if self._blocking:
+            while True:
+                got = read(*arguments)
+                if got is not None:
+                    return got
+                # A TLS 1.3 session ticket came, and nothing else.
+        # MicroPython's streams read until they have all that was asked for, or until there is nothing more, and do not tell
+        # whether that is so for now or for ever. So nothing may come together with the end: at first only what
+        # Mbed TLS has already, then one record.
+        observer = self._observer
+        observer.quota = 0
+        got = read(*arguments)
+        if got is None:
+            observer.quota = 1
+            got = read(*arguments)
+        observer.quota = -1
+        return got
 
     def _began(self):
         """Something came or went, so the handshake is over, whoever completed it."""
@@ -217,6 +242,21 @@ def connect(host, port, context, server_hostname=None, address=None, timeout_ms=
             again = True
 
 
+def resolve(address, port):
+    """The first addresses of `address`, as socket.getaddrinfo gives them. Blocks. Raises ResolveError."""
+    import socket
+
+    try:
+        found = socket.getaddrinfo(address, port, 0, socket.SOCK_STREAM)
+    except OSError as error:
+        found = error
+    if isinstance(found, OSError) or not found:
+        from .errors import ResolveError
+
+        raise ResolveError("the name %s cannot be resolved" % address, None, found or None)
+    return found[:_MAX_ADDRESSES]
+
+
 def _dial(address, port, deadline_ms, transport):
     """A connected stream to `address`, before the deadline."""
     try:
@@ -224,15 +264,7 @@ def _dial(address, port, deadline_ms, transport):
             return transport.connect(address, port, _left_ms(deadline_ms))
         import socket
 
-        try:
-            found = socket.getaddrinfo(address, port, 0, socket.SOCK_STREAM)
-        except OSError as error:
-            found = error
-        if isinstance(found, OSError) or not found:
-            from .errors import ResolveError
-
-            raise ResolveError("the name %s cannot be resolved" % address, None, found or None)
-        for family, kind, protocol, _, where in found[:_MAX_ADDRESSES]:
+        for family, kind, protocol, _, where in resolve(address, port):
             sock = socket.socket(family, kind, protocol)
             try:
                 sock.settimeout(_left_ms(deadline_ms) / 1000)

@@ -67,6 +67,8 @@ class HandshakeObserver(io.IOBase):
         self.alert = None  # description of a fatal alert that the server sent in clear
         self.over = False  # the handshake is over: Mbed TLS asked for what comes after it
         self.wants_write = False  # the transport could not take what it was given last
+        self.quota = -1  # records that may be read for now; -1: any number
+        self._in_body = False  # Mbed TLS asks for a header, then for the body, and for no byte more than that
         self._watching = True
         self._finishing = 0  # _LAST_RECORD: the record at hand ends the handshake; _DONE: it was the last
         self._poller = None
@@ -84,6 +86,8 @@ class HandshakeObserver(io.IOBase):
         try:
             if self._finishing == _DONE:
                 self.over = True
+            if not self.quota:
+                return None
             self.wants_write = False
             n = self._sock.readinto(buffer)
             if self._deadline_ms is not None:
@@ -91,6 +95,7 @@ class HandshakeObserver(io.IOBase):
                     self._wait(_POLL_READ)
                     n = self._sock.readinto(buffer)
             if n:
+                self._count(buffer, n)
                 if self._watching:
                     self._watch(memoryview(buffer)[:n])
                     if self.refusal:
@@ -156,13 +161,28 @@ class HandshakeObserver(io.IOBase):
                 pass
 
     def _read(self, buffer):
+        if not self.quota:
+            return None
         try:
             n = self._sock.readinto(buffer)
+            if n == 0:
+                self.ended = True
+            elif n:
+                self._count(buffer, n)
+            return n
         except BaseException as error:
             return self._keep(error)
-        if n == 0:
-            self.ended = True
-        return n
+
+    def _count(self, buffer, n):
+        """`n` bytes came. If they are the rest of a record, one less may follow."""
+        if n < len(buffer):
+            return
+        if self._in_body:
+            self._in_body = False
+            if self.quota > 0:
+                self.quota -= 1
+        elif n < 2 or buffer[n - 1] or buffer[n - 2]:  # not an empty record, which has nothing to ask for
+            self._in_body = True
 
     def _keep(self, error):
         number = error.errno if isinstance(error, OSError) else EIO
