@@ -18,8 +18,10 @@ DEVICE = Path(__file__).with_name("device")
 
 
 def run_program(name: str, request: dict[str, Any], folder: Path) -> Any:
-    """Runs a program of tests/power/device; returns the JSON it prints last. The request is a file: the Unix port takes no
-    argument longer than 255 bytes."""
+    """Runs a program of tests/power/device; returns the JSON it prints last.
+
+    The request is a file, because the Unix port takes no argument longer than 255 bytes.
+    """
     path = folder / "request.json"
     path.write_text(json.dumps(request))
     environment = {"MICROPYPATH": f"{DEVICE}:{LIBRARY}:.frozen"}
