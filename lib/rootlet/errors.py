@@ -307,6 +307,8 @@ def from_dial(error, address, port):
     from errno import ECONNREFUSED, ETIMEDOUT
 
     number = error.errno
+    if hasattr(error, "words"):  # of a modem: it knows better
+        return (DeadlineError if number == ETIMEDOUT else ConnectError)(error.words, "Check modem, SIM and signal", error)
     if number == ETIMEDOUT:
         return DeadlineError("%s port %d does not answer in time" % (address, port), None, error)
     if number == ECONNREFUSED:

@@ -71,6 +71,7 @@ class Sim800:
         self.now_ms = 0
         self.counts = {"command": 0, "prompt": 0, "out": 0, "in": 0}
         self.log: list[str] = []
+        self.payload_in = self.payload_out = 0  # bytes on TCP, to the board and from it
         self.wrong_pins = 0
         self.powered = powered
         self._out: deque[tuple[int, bytes]] = deque()
@@ -251,6 +252,7 @@ class Sim800:
             self.line(f"{number}, SEND FAIL", self.answer_ms)
             return
         link.peer.send(data)
+        self.payload_out += len(data)
         if self._payload_mute:
             return
         self.line(f"DATA ACCEPT:{number},{size}" if self.quick else f"{number}, SEND OK", self.answer_ms)
@@ -454,6 +456,7 @@ class Sim800:
         assert link is not None
         data = bytes(link.data[:limit])
         del link.data[:limit]
+        self.payload_in += len(data)
         link.announced = bool(link.data)
         head = f"\r\n+CIPRXGET: 2,{n},{len(data)},{len(link.data)}\r\n".encode()
         self.emit(head + data + b"\r\nOK\r\n", self.answer_ms)

@@ -270,7 +270,7 @@ def test_tries_again_when_an_answer_is_lost_while_it_comes_up() -> None:
 
 
 def test_late_answers_to_its_first_probes_are_not_taken_for_others() -> None:
-    bench = Bench([("command", 1, "late", 900)])
+    bench = Bench([("command", 1, "late", 900), ("command", 2, "late", 500)])
     receive = bench.modem.receive
 
     def check(data: bytes) -> None:

@@ -7,6 +7,7 @@ cannot be mistaken for a result code, and the UART's buffer never has to hold mo
 
 import time
 from errno import EACCES, ECONNABORTED, EIO, ENODEV, ETIMEDOUT
+from sys import modules
 
 from micropython import const
 
@@ -18,6 +19,7 @@ DOWN = const(0)
 RISING = const(1)
 UP = const(2)
 
+_BRING_UP = __name__.rsplit(".", 1)[0] + ".bring_up"
 _SEND_BYTES = const(1460)  # TCPIP Application Note, "Fixed Length Sending": the most that one AT+CIPSEND takes
 _ANSWER_MS = const(10_000)
 _TRIES = const(3)
@@ -57,7 +59,7 @@ class SIM800:
         self.skip = False  # the next line is somebody's text
         self.tx_stream = None
         self.sending = False
-        self.channel = Channel(uart, clock, self._on_line, self._on_end)
+        self.channel = Channel(uart, clock, lambda line: unsolicited.take(self, line), self._on_end)
         self.quiet_ms = 10_000  # after which a connection is asked whether it is still there
         self._rx_bytes = max(1, min(rx_bytes, _SEND_BYTES))
         self._tx = memoryview(bytearray(_SEND_BYTES))
@@ -66,7 +68,7 @@ class SIM800:
         self._asked = []
         self.next_id = 0
 
-    # For applications. Each has a form for asyncio.
+    # For applications. With asyncio: up_async, connect_async, and ask_async for all the rest.
 
     def up(self, timeout_ms=180_000):
         """Brings the modem up to a data connection. Raises ModemError; called again, it goes on or begins anew."""
@@ -263,13 +265,13 @@ class SIM800:
 
     # For the channel.
 
-    def _on_line(self, line):
-        return unsolicited.take(self, line)
-
     def _on_end(self, error):
         if self.state == RISING:
             self.state = UP
             self.step = "ready"
+            # Some 3 KB on a board, if it is not frozen. Needed again only after a reset.
+            if modules.pop(_BRING_UP, None):
+                del modules[_BRING_UP.rsplit(".", 1)[0]].bring_up
         if error is not None:
             self.lose(error.errno, error.words)
 
@@ -282,7 +284,8 @@ class SIM800:
         self._asked = []
         self.tx_stream = None
         self.sending = False
-        streams, self.streams = self.streams, []
+        streams = self.streams
+        self.streams = []
         for stream in streams:
             stream.fail(ECONNABORTED)
             stream.state = CLOSED
