@@ -5,7 +5,6 @@ serial number. So the store keeps what matters, the key and its limits, and the 
 written here when it is needed. The record's layout is in docs/store-format.md.
 """
 
-from binascii import unhexlify
 from micropython import const
 
 from .civil import calendar
@@ -23,19 +22,26 @@ _EXACT = const(5)
 
 _NEVER = const(0xFFFFFFFF)
 
+# Literals: in frozen code they stay in flash, while what a function returns would lie in RAM.
 # SubjectPublicKeyInfo up to the point's 04 (RFC 5480, 2): by kind, then the point's bytes without 04.
-_EC = {
-    1: (64, unhexlify("3059301306072a8648ce3d020106082a8648ce3d03010703420004")),
-    2: (96, unhexlify("3076301006072a8648ce3d020106052b8104002203620004")),
-    3: (132, unhexlify("30819b301006072a8648ce3d020106052b810400230381860004")),
-}
-_RSA_ALGORITHM = unhexlify("300d06092a864886f70d0101010500")  # RFC 3279, 2.3.1
-_EXPONENT_65537 = unhexlify("0203010001")
-_VERSION_3 = unhexlify("a003020102")
-_ECDSA_WITH_SHA256 = unhexlify("300a06082a8648ce3d040302")  # RFC 5758, 3.2; never checked
-_NO_SIGNATURE = unhexlify("03020000")
-_CA = unhexlify("a3133011300f0603551d130101ff040530030101ff")  # critical basicConstraints, CA:TRUE
-_CA_WITH_PATH_LENGTH = unhexlify("a316301430120603551d130101ff040830060101ff0201")  # the length follows
+_EC = (
+    None,
+    (
+        64,
+        b"\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01"
+        b"\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07\x03\x42\x00\x04",
+    ),
+    (96, b"\x30\x76\x30\x10\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x05\x2b\x81\x04\x00\x22\x03\x62\x00\x04"),
+    (132, b"\x30\x81\x9b\x30\x10\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x05\x2b\x81\x04\x00\x23\x03\x81\x86\x00\x04"),
+)
+_RSA_ALGORITHM = b"\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01\x05\x00"  # RFC 3279, 2.3.1
+_EXPONENT_65537 = b"\x02\x03\x01\x00\x01"
+_VERSION_3 = b"\xa0\x03\x02\x01\x02"
+_ECDSA_WITH_SHA256 = b"\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x02"  # RFC 5758, 3.2; never checked
+_NO_SIGNATURE = b"\x03\x02\x00\x00"
+_CA = b"\xa3\x13\x30\x11\x30\x0f\x06\x03\x55\x1d\x13\x01\x01\xff\x04\x05\x30\x03\x01\x01\xff"  # critical CA:TRUE
+# The length follows.
+_CA_WITH_PATH_LENGTH = b"\xa3\x16\x30\x14\x30\x12\x06\x03\x55\x1d\x13\x01\x01\xff\x04\x08\x30\x06\x01\x01\xff\x02\x01"
 
 
 class RecordError(ValueError):
@@ -115,7 +121,7 @@ class Anchor:
             at = end
         self.key = record[at:]
         n = len(self.key)  # none, too, if a length led beyond the end
-        if not n or (self._kind in _EC and n != _EC[self._kind][0]) or self._kind > _EXACT:
+        if not n or (_RSA < self._kind < _OTHER and n != _EC[self._kind][0]) or self._kind > _EXACT:
             raise RecordError("record has a key of the wrong size")
 
     def may_sign_for(self, host):
