@@ -6,7 +6,6 @@ from time import ticks_diff, ticks_ms
 
 from .names import normalise
 from .observer import HandshakeObserver
-from .policy import ChainPolicy
 
 
 class AnchorLoader:
@@ -64,7 +63,7 @@ class Handshake:
         self._tls_context = context.tls_context()
         self.loader = AnchorLoader(context.stores, host, self._tls_context)
         self.anchor_names = self.loader.names
-        self.policy = ChainPolicy(host, self.loader.loaded, context.is_blocked, context.webpki)
+        self.policy = None  # from the first certificate that Mbed TLS hands over
         self.observer = HandshakeObserver(sock, self.loader.load, deadline_ms)
         self._deadline_ms = deadline_ms
         self.issuers = []
@@ -120,6 +119,8 @@ class Handshake:
         try:
             if self.observer.encrypted:
                 self._note_issuer(der)
+            if self.policy is None:
+                self._load_policy()
             refused = self.policy.check(der, depth)
             if not refused and depth == 0:
                 self._keep_peer_certificate(der)
@@ -127,6 +128,13 @@ class Handshake:
         except BaseException as error:
             self.observer.error = error
             return 1
+
+    def _load_policy(self):
+        # Only now: the chain's signatures have been checked, which is when Mbed TLS needs the most memory.
+        from .policy import ChainPolicy
+
+        context = self._context
+        self.policy = ChainPolicy(self.host, self.loader.loaded, context.is_blocked, context.webpki)
 
     def _note_issuer(self, der):
         from .certificate import Certificate
