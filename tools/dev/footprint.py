@@ -31,8 +31,8 @@ GET_GOAL_BYTES = 14 * 1024
 STORE_GOAL_BYTES_PER_ROOT = 350
 
 # What a change may not exceed without somebody deciding so; to be lowered with every saving, to the goals at last.
-PACKAGE_BUDGET_BYTES = 72 * 1024
-GET_BUDGET_BYTES = 26 * 1024
+PACKAGE_BUDGET_BYTES = 76 * 1024
+GET_BUDGET_BYTES = 28 * 1024
 
 
 @dataclass(frozen=True)
