@@ -8,12 +8,9 @@ _MAX_INTERIM = const(8)  # 1xx responses before the real one
 _UNTIL_CLOSE = const(-1)
 _CHUNK = const(512)
 _PIECE = const(128)
-
-
-def _refuse(message, remedy=None):
-    from .errors import HTTPError
-
-    raise HTTPError(message, remedy)
+_HEX = b"0123456789abcdefABCDEF"
+_SEPARATORS = '"(),/:;<=>?@[\\]{}'
+_OURS = ("host", "connection", "content-length", "transfer-encoding")
 
 
 def split_url(url, wanted="https", port=443):
@@ -57,7 +54,7 @@ class Response:
             if self.status >= 200:
                 break
         else:
-            _refuse("the server sends interim responses without end")
+            self._refuse("the server sends interim responses without end")
         self._chunked = False
         self._first_chunk = True
         coding = self.headers.get("transfer-encoding")
@@ -67,12 +64,12 @@ class Response:
         elif coding is not None:
             # Both, or an unknown coding: somebody may mean another end of the message than we do (RFC 9112, 6.3).
             if coding.lower() != "chunked" or length is not None:
-                _refuse("the length of the response is ambiguous")
+                self._refuse("the length of the response is ambiguous")
             self._chunked = True
             self._left = 0
         elif length is not None:
             if not length.isdigit() or len(length) > 15:
-                _refuse("the server gives the length of the response as %s" % length[:40])
+                self._refuse("the server gives the length of the response as %s" % length[:40])
             self._left = int(length)
         else:
             self._left = _UNTIL_CLOSE
@@ -86,6 +83,18 @@ class Response:
     def close(self):
         self.connection.close()
 
+    def _refuse(self, message, remedy=None):
+        from .errors import HTTPError
+
+        self.close()
+        raise HTTPError(message, remedy)
+
+    def _cut(self, message):
+        from .errors import TruncationError
+
+        self.close()
+        raise TruncationError(message)
+
     def _line(self):
         line = b""
         while len(line) < _MAX_LINE:
@@ -95,15 +104,19 @@ class Response:
             if piece[-1:] == b"\n" or not piece:
                 break
         self._room -= len(line)
+        if line[-1:] != b"\n" and len(line) < _MAX_LINE:
+            self._cut("the response ends too early, in the middle of a line")
         if line[-1:] != b"\n" or self._room < 0:
-            _refuse("the server's answer is cut short or too long", "This may be no HTTP server")
+            self._refuse("a line of the response, or all of them together, are too long", "This may be no HTTP server")
         return line.rstrip(b"\r\n")
 
     def _read_head(self):
         line = self._line()
-        if line[:7] != b"HTTP/1." or line[8:9] != b" " or not line[9:12].isdigit():
-            _refuse("the server does not speak HTTP/1: %s" % line[:40])
-        self.status = int(line[9:12])
+        status = line[9:12]
+        digits = len(status) == 3 and status.isdigit() and not line[12:13].strip()
+        if line[:7] != b"HTTP/1." or line[8:9] != b" " or not digits:
+            self._refuse("the server does not speak HTTP/1: %s" % line[:40])
+        self.status = int(status)
         self.reason = _text(line[13:])
         self.headers = {}
         while True:
@@ -112,14 +125,14 @@ class Response:
                 return
             name, colon, value = line.partition(b":")
             if not colon or not name or name != name.strip():
-                _refuse("the server sent a malformed header line")
+                self._refuse("the server sent a malformed header line")
             name = _text(name).lower()
             value = _text(value.strip())
             known = self.headers.get(name)
             if known is None:
                 self.headers[name] = value
             elif name == "content-length" and known != value or name == "transfer-encoding":
-                _refuse("the length of the response is ambiguous")
+                self._refuse("the length of the response is ambiguous")
             elif name != "content-length":
                 self.headers[name] = known + ", " + value
 
@@ -136,10 +149,7 @@ class Response:
             return self.connection.readinto(buffer)
         n = self.connection.readinto(buffer, min(len(buffer), self._left))
         if not n:
-            from .errors import TruncationError
-
-            self.close()
-            raise TruncationError("the response ends %d bytes too early" % self._left)
+            self._cut("the response ends %d bytes too early" % self._left)
         self._left -= n
         return n
 
@@ -148,15 +158,15 @@ class Response:
         if self._first_chunk:
             self._first_chunk = False
         elif self._line():
-            _refuse("a chunk of the response has not the length that it said")
+            self._refuse("a chunk of the response has not the length that it said")
         self._room = _MAX_HEAD
         size = self._line().partition(b";")[0].strip()
-        try:
-            if not size or len(size) > 8 or size[:1] in b"+-" or b"_" in size:
-                raise ValueError
-            self._left = int(size, 16)
-        except ValueError:
-            _refuse("a chunk of the response has no length")
+        for c in size:
+            if c not in _HEX:
+                size = b""
+        if not 0 < len(size) <= 8:
+            self._refuse("a chunk of the response has no length")
+        self._left = int(size, 16)
         if self._left:
             return True
         while self._line():  # trailer fields
@@ -188,6 +198,20 @@ def _text(data):
         return "".join(chr(c) for c in data)
 
 
+def _field(name, value):
+    """A line of the request. Raises ConfigError for what would break it (RFC 9110, 5.1 and 5.5)."""
+    good = name and name.lower() not in _OURS
+    for c in name:
+        good = good and " " < c < "\x7f" and c not in _SEPARATORS
+    for c in value:
+        good = good and (c >= " " or c == "\t") and c != "\x7f"
+    if not good:
+        from .errors import ConfigError
+
+        raise ConfigError("the header field %s would break the request" % repr(name), "Correct its name or its value")
+    return "%s: %s\r\n" % (name, value)
+
+
 def get(url, context, headers=None, timeout_ms=10_000, address=None, transport=None):
     """GET `url` (https only) and return a Response, whose `close` also closes the connection.
 
@@ -196,12 +220,10 @@ def get(url, context, headers=None, timeout_ms=10_000, address=None, transport=N
     from .connection import connect
 
     host, port, target = split_url(url)
-    request = "GET %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n" % (target, host if port == 443 else "%s:%d" % (host, port))
+    there = host if port == 443 else "%s:%d" % (host, port)
+    request = "GET %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n" % (target, there)
     for name in headers or ():
-        field = "%s: %s" % (name, headers[name])
-        if "\r" in field or "\n" in field or "\0" in field or ":" in name or " " in name or not name:
-            _refuse("a header field would break the request: %s" % name.strip())
-        request += field + "\r\n"
+        request += _field(name, str(headers[name]))
     # An IPv6 address stands in brackets in a URL, and without them everywhere else.
     connection = connect(host.strip("[]"), port, context, None, address, timeout_ms, transport)
     try:

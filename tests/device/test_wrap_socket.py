@@ -1,4 +1,4 @@
-"""Context.wrap_socket, called as other libraries call ssl.SSLContext: asyncio, umqtt.simple, an event loop of one's own."""
+"""Context.wrap_socket, called as other libraries call ssl.SSLContext: asyncio, umqtt.simple, an event loop."""
 
 from __future__ import annotations
 
