@@ -78,7 +78,7 @@ class Slots:
                 found.append(TrustStore(path).publisher())
             except OSError:
                 pass
-        return [signer for signer in found if signer]
+        return [signer for i, signer in enumerate(found) if signer and signer not in found[:i]]
 
     def commit(self, path, usb=False, rollback=False):
         """Puts the pending store at `path` (from `free_path`) in force, if everything about it is right.

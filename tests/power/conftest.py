@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 from rootlet_host.signing import new_publisher_key, publisher_certificate, sign_store
-from rootlet_host.store import anchor_from_certificate, build_store
+from rootlet_host.store import Anchor, anchor_from_certificate, build_store
 from support import pki
 from support.board import LIBRARY, run_device
 
@@ -31,35 +32,38 @@ def run_program(name: str, request: dict[str, Any], folder: Path) -> Any:
 
 @dataclass
 class Releases:
-    """Stores by sequence. 1 came with the firmware, unsigned, and announces the first publisher, who signed 2 and 3.
-    3 announces the second publisher, who signed those after it. Those from 7 on are longer."""
+    """Stores by sequence. 1 came with the firmware, unsigned, and announces the first publisher, who signed 2, 3, 11 and
+    12. 3 announces the second publisher, who signed 4 to 10. 7 to 10 are longer, 11 and 12 shorter."""
 
     folder: Path
-
-    def path(self, sequence: int) -> Path:
-        return self.folder / f"{sequence}.rtlt"
 
     @property
     def paths(self) -> dict[int, str]:
         return {int(path.stem): str(path) for path in self.folder.iterdir()}
 
+    @classmethod
+    def make(cls, folder: Path, contents: dict[int, Sequence[Anchor]]) -> Releases:
+        folder.mkdir()
+        keys = [new_publisher_key(), new_publisher_key()]
+        publishers = [publisher_certificate(f"publisher {i}", key) for i, key in enumerate(keys)]
+        for sequence, anchors in contents.items():
+            announced = {1: publishers[0], 3: publishers[1]}.get(sequence)
+            store = build_store(
+                anchors,
+                sequence=sequence,
+                issued_at=1_700_000_000 + sequence,
+                publisher=announced.public_bytes(Encoding.DER) if announced else None,
+            )
+            if sequence > 1:
+                signer = 4 <= sequence <= 10
+                store = sign_store(store, keys[signer], publishers[signer])
+            folder.joinpath(f"{sequence}.rtlt").write_bytes(store)
+        return cls(folder)
+
 
 @pytest.fixture(scope="session")
 def releases(tmp_path_factory: pytest.TempPathFactory) -> Releases:
-    made = Releases(tmp_path_factory.mktemp("releases"))
     anchors = [anchor_from_certificate(pki.make_ca(f"root {i}").certificate) for i in range(52)]
-    keys = [new_publisher_key(), new_publisher_key()]
-    publishers = [publisher_certificate(f"publisher {i}", key) for i, key in enumerate(keys)]
-    for sequence in range(1, 11):
-        announced = {1: publishers[0], 3: publishers[1]}.get(sequence)
-        store = build_store(
-            anchors if sequence > 6 else anchors[:4],
-            sequence=sequence,
-            issued_at=1_700_000_000 + sequence,
-            publisher=announced.public_bytes(Encoding.DER) if announced else None,
-        )
-        if sequence > 1:
-            signer = sequence > 3
-            store = sign_store(store, keys[signer], publishers[signer])
-        made.path(sequence).write_bytes(store)
-    return made
+    sizes = {sequence: 4 if sequence < 7 else 52 if sequence < 11 else 3 for sequence in range(1, 13)}
+    contents = {sequence: anchors[:size] for sequence, size in sizes.items()}
+    return Releases.make(tmp_path_factory.mktemp("power") / "releases", contents)
