@@ -308,7 +308,8 @@ def from_dial(error, address, port):
 
     number = error.errno
     if hasattr(error, "words"):  # of a modem: it knows better
-        return (DeadlineError if number == ETIMEDOUT else ConnectError)(error.words, "Check modem, SIM and signal", error)
+        kind = DeadlineError if number == ETIMEDOUT else ConnectError
+        return kind(error.words, "Check modem, SIM and signal", error)
     if number == ETIMEDOUT:
         return DeadlineError("%s port %d does not answer in time" % (address, port), None, error)
     if number == ECONNREFUSED:

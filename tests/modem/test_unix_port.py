@@ -129,7 +129,16 @@ def test_a_reset_of_the_modem_ends_the_connection_in_words(root: pki.Authority, 
 def test_what_the_sim_wants_is_said(root: pki.Authority, cafile: Path) -> None:
     with PtyModem(NAMES, sim="SIM PUK") as modem:
         result = fetch(modem, cafile, 443)
-    assert "PUK" in result["words"]
+        again = fetch(modem, cafile, 443, up=False)
+    assert result["error"] == "ModemError"
+    assert again["error"] == "ConnectError"
+    for words in (result["words"], again["words"]):
+        assert "asks for its PUK" in words
+
+
+def test_connect_brings_the_modem_up_by_itself(root: pki.Authority, cafile: Path) -> None:
+    with tls_server(root.issue(HOST)) as server, PtyModem(NAMES) as modem:
+        assert fetch(modem, cafile, server.port, up=False)["bodies"] == ["hello"]
 
 
 def _mosquitto() -> str:

@@ -1,6 +1,6 @@
 # A device program: verified requests through a modem. Prints one line of JSON: what came, or what went wrong.
 #
-# Request: pty, cafile, host, port; optionally pin, rx_bytes, timeout_ms, path, repeat, plain (no TLS).
+# Request: pty, cafile, host, port; optionally pin, rx_bytes, timeout_ms, path, repeat, up (False: let connect do it).
 
 import gc
 import json
@@ -15,9 +15,10 @@ request = json.loads(sys.argv[1])
 modem = SIM800(PtyUart(request["pty"]), pin=request.get("pin"), apn="internet", rx_bytes=request.get("rx_bytes", 512))
 result = {"bodies": []}
 try:
-    modem.up()
-    result["address"] = modem.address
-    result["signal"] = modem.signal()
+    if request.get("up", True):
+        modem.up()
+        result["address"] = modem.address
+        result["signal"] = modem.signal()
     context = rootlet.Context(cafile=request["cafile"])
     for _ in range(request.get("repeat", 1)):
         with rootlet.connect(
