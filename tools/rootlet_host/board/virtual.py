@@ -110,13 +110,13 @@ class VirtualBoard:
     @property
     def console(self) -> str:
         """Everything that the board sent so far, whoever was listening (the last MiB of it)."""
-        return self._running.console().decode(errors="replace")
+        return self._running.console.text()
 
     def wait_for(self, text: str, *, timeout_s: float = 10.0, since: int = 0) -> str:
         """Wait until `text` is in the console and return the console; `since` is an earlier `console_bytes`."""
         deadline = time.monotonic() + timeout_s
         while True:
-            seen = self._running.console(since).decode(errors="replace")
+            seen = self._running.console.text(since)
             if text in seen:
                 return seen
             if time.monotonic() > deadline:
@@ -126,7 +126,7 @@ class VirtualBoard:
     @property
     def console_bytes(self) -> int:
         """How many bytes the board has sent so far."""
-        return self._running.console_bytes
+        return self._running.console.position
 
     def reset(self) -> None:
         """Press the reset button: boot.py and main.py run again. Also switches it on after `power_off`."""
