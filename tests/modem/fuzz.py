@@ -54,7 +54,7 @@ def script(rng: random.Random, kind: str) -> list[Fault]:
             what = rng.choice(_COMMAND_FAULTS)
             argument: Any = None
             if what == "late":
-                argument = rng.choice((50, 3000, 20_000, 100_000))
+                argument = rng.choice((50, 3000, 15_000, 50_000))
             elif what == "urc":
                 argument = rng.choice(_URCS)
             elif what == "closed":

@@ -40,7 +40,7 @@ class Clock:
     """The functions of MicroPython's module time that the driver uses. Ticks wrap soon after the start."""
 
     LIMIT_MS = 3_600_000
-    LONGEST_STEP_MS = 250
+    LONGEST_STEP_MS = 400
 
     def __init__(self) -> None:
         self.now_ms = 0
