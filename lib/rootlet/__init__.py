@@ -20,6 +20,7 @@ except (ImportError, AttributeError):
 _HOME = {
     "Context": "context",
     "connect": "connection",
+    "open_connection": "aio",
     "Connection": "connection",
     "TrustStore": "store",
 }

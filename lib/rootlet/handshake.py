@@ -4,8 +4,12 @@ import tls
 from gc import collect
 from time import ticks_diff, ticks_ms
 
+from micropython import const
+
 from .names import normalise
 from .observer import HandshakeObserver
+
+_REFUSED = const(-0x3000)  # MBEDTLS_ERR_X509_FATAL_ERROR
 
 
 class AnchorLoader:
@@ -115,19 +119,21 @@ class Handshake:
         return from_handshake(error, self, self.host)
 
     def _verify(self, der, depth):
-        # Never raises: the exception would jump over Mbed TLS's clean-up. A positive result refuses the chain.
+        # Never raises: the exception would jump over Mbed TLS's clean-up. A refusal must be negative: when the handshake goes
+        # on inside a read, MicroPython takes a positive result for a number of bytes that were read.
         try:
             if self.observer.encrypted:
                 self._note_issuer(der)
             if self.policy is None:
                 self._load_policy()
-            refused = self.policy.check(der, depth)
-            if not refused and depth == 0:
+            if self.policy.check(der, depth):
+                return _REFUSED
+            if depth == 0:
                 self._keep_peer_certificate(der)
-            return refused
+            return 0
         except BaseException as error:
             self.observer.error = error
-            return 1
+            return _REFUSED
 
     def _load_policy(self):
         # Only now: the chain's signatures have been checked, which is when Mbed TLS needs the most memory.

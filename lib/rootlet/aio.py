@@ -1,0 +1,199 @@
+"""Verified connections for asyncio: `open_connection`, and the stream it returns.
+
+While Mbed TLS computes, nothing else runs; between its steps, and while it waits for the network, everything does.
+"""
+
+from asyncio import TimeoutError, core, wait_for_ms
+from errno import EINPROGRESS
+
+from .connection import Connection
+
+_IN_PROGRESS = (EINPROGRESS, 115, 119)  # ports mix the numbers of Linux and of lwIP
+
+
+class Stream:
+    """Reader and writer in one, with the methods of asyncio's own Stream. Errors are TLSErrors; the stream is closed then.
+
+    One task may read while another writes.
+    """
+
+    def __init__(self, connection, sock):
+        self._connection = connection
+        self._sock = sock
+        self._first = b""  # came while the handshake was waited for
+        self._unsent = b""
+        # What asyncio.Stream has, too.
+        self.s = connection
+
+    def get_extra_info(self, name):
+        return {"peercert": self.peer_certificate, "cipher": self.cipher}.get(name, lambda: None)()
+
+    def cipher(self):
+        return self._connection.cipher()
+
+    def peer_certificate(self):
+        return self._connection.peer_certificate()
+
+    # async
+    def _wait(self, to_write):
+        queue = core._io_queue
+        yield queue.queue_write(self._sock) if to_write else queue.queue_read(self._sock)
+
+    async def handshake(self):
+        """Brings the handshake to its end."""
+        byte = bytearray(1)
+        while True:
+            got = self._connection.readinto(byte)
+            if got:
+                self._first = bytes(byte)
+            if got is not None or self._connection.is_established():
+                return
+            await self._wait(self._connection.wants_write())
+
+    async def readinto(self, buffer):
+        """Fills the beginning of `buffer` with what there is, at least one byte; 0 at the end."""
+        if self._first and len(buffer):
+            buffer[0] = self._first[0]
+            self._first = b""
+            return 1
+        while True:
+            got = self._connection.readinto(buffer)
+            if got is not None:
+                return got
+            await self._wait(False)
+
+    async def read(self, n=-1):
+        """Up to `n` bytes, at least one; b"" at the end. Without `n` everything up to the end."""
+        if n == 0:
+            return b""
+        buffer = bytearray(512 if n < 0 else n)
+        data = b""
+        while True:
+            got = await self.readinto(buffer)
+            data += memoryview(buffer)[:got]
+            if n >= 0 or not got:
+                return data
+
+    async def readexactly(self, n):
+        """`n` bytes. Raises EOFError if the stream ends before."""
+        data = bytearray(n)
+        view = memoryview(data)
+        got = 0
+        while got < n:
+            more = await self.readinto(view[got:])
+            if not more:
+                raise EOFError
+            got += more
+        return bytes(data)
+
+    async def readline(self):
+        """One line with its end of line; what is left at the end of the stream."""
+        line = b""
+        byte = bytearray(1)
+        while line[-1:] != b"\n":
+            if not await self.readinto(byte):
+                break
+            line += byte
+        return line
+
+    def write(self, data):
+        """Takes `data`; `drain` sends what the network cannot take at once."""
+        if not self._unsent:
+            sent = self._connection.write(data)
+            if sent == len(data):
+                return
+            if sent:
+                data = data[sent:]
+        self._unsent += data
+
+    async def drain(self):
+        while self._unsent:
+            await self._wait(True)
+            sent = self._connection.write(self._unsent)
+            if sent:
+                self._unsent = self._unsent[sent:]
+
+    def close(self):
+        self._connection.close()
+
+    async def wait_closed(self):
+        self.close()
+
+    async def __aenter__(self):
+        return self
+
+    async def __aexit__(self, *_):
+        self.close()
+
+
+async def open_connection(host, port, context, server_hostname=None, address=None, timeout_ms=10_000, transport=None):
+    """Like `rootlet.connect`, for asyncio. Returns (reader, writer), which are the same Stream.
+
+    Name resolution blocks, as everywhere in MicroPython; everything else gives way to other tasks. `timeout_ms` limits all of
+    it together. When the task is cancelled nothing stays open. Raises what `connect` raises.
+    """
+    try:
+        stream = await wait_for_ms(_open(host, port, context, server_hostname, address, timeout_ms, transport), timeout_ms)
+    except TimeoutError as error:
+        from .errors import DeadlineError
+
+        raise DeadlineError("%s port %d does not answer in time" % (address or host, port), None, error)
+    return stream, stream
+
+
+async def _open(host, port, context, server_hostname, address, timeout_ms, transport):
+    server_hostname = server_hostname or host
+    again = False
+    while True:
+        if transport is not None:
+            sock = await transport.connect_async(address or host, port, timeout_ms)
+        else:
+            sock = await _dial(address or host, port)
+        handshake = None
+        try:
+            sock.setblocking(False)
+            handshake = context.handshake(sock, server_hostname, None)
+            connection = Connection(handshake)
+            stream = Stream(connection, sock)
+            try:
+                await stream.handshake()
+            except BaseException:
+                connection.close()
+                raise
+            return stream
+        except BaseException as error:
+            sock.close()
+            if again or handshake is None or not handshake.retry:
+                raise error
+            again = True
+
+
+async def _dial(address, port):
+    import socket
+
+    from .connection import resolve
+
+    for family, kind, protocol, _, where in resolve(address, port):
+        sock = socket.socket(family, kind, protocol)
+        try:
+            sock.setblocking(False)
+            try:
+                sock.connect(where)
+            except OSError as error:
+                if error.errno not in _IN_PROGRESS:
+                    raise
+            await _writable(sock)
+            return sock
+        except BaseException as error:
+            sock.close()
+            failure = error
+            if not isinstance(error, OSError):
+                raise
+    from .errors import from_dial
+
+    raise from_dial(failure, address, port)
+
+
+# async
+def _writable(sock):
+    yield core._io_queue.queue_write(sock)
