@@ -22,11 +22,8 @@ def fault(store):
     """What is wrong with the content of `store` (a TrustStore), in words, or None. Memory for one record."""
     if store.not_used_after and store.not_used_after < store.issued_at:
         return "it must not be used after a time before it was issued"
-    try:
-        with open(store.path, "rb") as file:
-            return _index(store, file) or _blocked(store, file) or _publisher(store)
-    except ValueError as error:  # RecordError, UnicodeError
-        return str(error)
+    with open(store.path, "rb") as file:
+        return _index(store, file) or _blocked(store, file) or _publisher(store)
 
 
 def _index(store, file):
@@ -52,8 +49,8 @@ def _index(store, file):
         file.seek(records + start)
         try:
             why = _record(file.read(stop - start))
-        except ValueError as error:
-            why = str(error)
+        except ValueError as error:  # RecordError, or UnicodeError, which says nothing
+            why = str(error) or "its text is not ASCII"
         if why:
             return "record %d: %s" % (number - 1, why)
         here = following

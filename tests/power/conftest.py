@@ -32,8 +32,8 @@ def run_program(name: str, request: dict[str, Any], folder: Path) -> Any:
 
 @dataclass
 class Releases:
-    """Stores by sequence. 1 came with the firmware, unsigned, and announces the first publisher, who signed 2, 3, 11 and
-    12. 3 announces the second publisher, who signed 4 to 10. 7 to 10 are longer, 11 and 12 shorter."""
+    """Stores by sequence. 1 came with the firmware, unsigned, and announces the first publisher, who signed 2, 3, 11
+    and 12. 3 announces the second publisher, who signed 4 to 10. 7 to 10 are longer, 11 and 12 shorter."""
 
     folder: Path
 
