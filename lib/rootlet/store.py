@@ -48,7 +48,10 @@ class TrustStore:
 
             raise TrustStoreMissingError(path, error)
         with file:
-            fault = self._check(file, magic)
+            try:
+                fault = self._check(file, magic)
+            except OSError as error:
+                fault = "it cannot be read (%s)" % error
         if fault:
             from .errors import TrustStoreDamagedError
 
@@ -154,10 +157,13 @@ class TrustStore:
                     if host is None or anchor.may_sign_for(host):
                         found.append(anchor)
         except (OSError, ValueError) as error:
-            from .errors import TrustStoreDamagedError
-
-            raise TrustStoreDamagedError(self.path, "it could not be read: %s" % error)
+            self._unreadable(error)
         return found
+
+    def _unreadable(self, error):
+        from .errors import TrustStoreDamagedError
+
+        raise TrustStoreDamagedError(self.path, "it could not be read: %s" % error)
 
     def _find(self, file, key):
         """File positions (start, end) of the records with `key`."""
@@ -195,17 +201,22 @@ class TrustStore:
         if not high:
             return False
         wanted = bytes(spki_digest[:_BLOCKED_SIZE])
-        with open(self.path, "rb") as file:
-            while low < high:
-                middle = (low + high) // 2
-                file.seek(self._blocked + middle * _BLOCKED_SIZE)
-                entry = file.read(_BLOCKED_SIZE)
-                if entry == wanted:
-                    return True
-                if entry < wanted:
-                    low = middle + 1
-                else:
-                    high = middle
+        try:
+            with open(self.path, "rb") as file:
+                while low < high:
+                    middle = (low + high) // 2
+                    file.seek(self._blocked + middle * _BLOCKED_SIZE)
+                    entry = file.read(_BLOCKED_SIZE)
+                    if entry == wanted:
+                        return True
+                    if len(entry) < _BLOCKED_SIZE:
+                        raise RecordError("it became shorter")
+                    if entry < wanted:
+                        low = middle + 1
+                    else:
+                        high = middle
+        except (OSError, RecordError) as error:
+            self._unreadable(error)
         return False
 
     def layout(self):
