@@ -1,4 +1,5 @@
-"""Stores whose digest is right and whose content is not: the board refuses what the host refuses, and trips over none."""
+"""Stores whose digest is right and whose content is not: the board refuses what the host refuses, and trips over
+none."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ from .conftest import Publisher
 
 JUDGE = Path(__file__).with_name("device") / "judge.py"
 HEADER = struct.Struct("<4sBBHIIIIHHI32s")
-FIELDS = "magic version flags count sequence issued_at not_used_after body blocked publisher zero digest".split()
+FIELDS = ("magic", "version", "flags", "count", "sequence", "issued_at", "not_used_after", "body", "blocked")
+FIELDS += ("publisher", "zero", "digest")
 CASES = 2500
 
 # The board leaves these to Mbed TLS, which loads an anchor only when a handshake needs it, and to the signature check.

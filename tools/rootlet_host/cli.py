@@ -16,6 +16,7 @@ from .firmware.commands import app as firmware_app
 from .flash.commands import flash
 from .keys import app as keys_app
 from .output import err
+from .publish import publish
 from .store.commands import app as store_app
 
 app = typer.Typer(
@@ -33,6 +34,7 @@ app.command()(boards)
 app.command()(flash)
 app.command()(demo)
 app.command()(virtual)
+app.command()(publish)
 
 
 def _show_version(value: bool) -> None:

@@ -1,0 +1,142 @@
+"""The command `rootlet publish`: puts stores where a static web server or CDN finds them, for boards in the field.
+
+In the folder, for a store `roots.rtlt`:
+
+    roots.rtlt                the store in force, under a name that never changes
+    roots.json                its sequence, digest, size and dates, for people and monitoring
+    history/roots-<n>.rtlt    every release, by sequence
+
+Each file is replaced in one step, and in the order history, store, JSON: what the JSON names is always there.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from cryptography import x509
+
+from .errors import HostError, UsageError
+from .files import write_atomic
+from .output import out, print_json
+from .signing import verify_store
+from .store.anchors import time_text
+from .store.builder import read_store
+from .store.format import Store
+from .store.sources import single_certificate
+
+HISTORY = "history"
+
+
+@dataclass(frozen=True)
+class Publication:
+    """A store that may be published, and what is there already: `new`, `changed` or `unchanged`."""
+
+    name: str
+    data: bytes
+    store: Store
+    state: str
+
+    @property
+    def release(self) -> str:
+        """Path of the release in the history, from the folder."""
+        return f"{HISTORY}/{Path(self.name).stem}-{self.store.header.sequence}.rtlt"
+
+    def description(self) -> dict[str, Any]:
+        """What the JSON beside the store says."""
+        header = self.store.header
+        return {
+            "file": self.name,
+            "release": self.release,
+            "sequence": header.sequence,
+            "digest": self.store.digest.hex(),
+            "size": len(self.data),
+            "issued_at": time_text(header.issued_at),
+            "not_used_after": time_text(header.not_used_after) if header.not_used_after else None,
+            "anchors": len(self.store.anchors),
+            "signed": self.store.envelope is not None,
+        }
+
+
+def publish(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The folder that the web server serves.")],
+    stores: Annotated[list[Path], typer.Argument(metavar="STORE...", help="The stores; their names stay.")],
+    publisher: Annotated[
+        Path | None,
+        typer.Option(metavar="CA.pem", help="Publish only what this publisher signed.", show_default=False),
+    ] = None,
+    allow_unsigned: Annotated[
+        bool, typer.Option("--allow-unsigned", help="Publish stores that no board will take from a network.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Put signed stores into DIR for boards to fetch: the store, a JSON that describes it, and the history.
+
+    A store with an older sequence than the one in DIR is refused. Nothing is written before every STORE was found good.
+    """
+    authority = None if publisher is None else single_certificate(publisher, "the publisher's certificate")
+    if len({path.name for path in stores}) < len(stores):
+        raise UsageError("two of the stores have the same file name", remedy="boards fetch them by it: rename one")
+    publications = [examine(directory, path, authority, allow_unsigned=allow_unsigned) for path in stores]
+    for publication in publications:
+        write(directory, publication)
+    if as_json:
+        print_json([{**entry.description(), "state": entry.state} for entry in publications])
+        return
+    for entry in publications:
+        sequence, digest = entry.store.header.sequence, entry.store.digest.hex()
+        line = f"{entry.state}: {directory / entry.name}, sequence {sequence}, digest {digest}"
+        out.print(line, markup=False, soft_wrap=True)
+
+
+def examine(
+    directory: Path, path: Path, publisher: x509.Certificate | None, *, allow_unsigned: bool = False
+) -> Publication:
+    """Whether the store at `path` may be published in `directory`. Raises HostError."""
+    if path.suffix == ".json":
+        raise UsageError(f"{path}: a store's name must not end in .json", remedy="that is the description's")
+    data, store = read_store(path)
+    if store.envelope is None and not allow_unsigned:
+        remedy = "sign it with: rootlet store sign, or give --allow-unsigned"
+        raise HostError(f"{path} is not signed: no board takes it from a network", remedy=remedy)
+    if publisher is not None and store.envelope is not None:
+        verify_store(data, publisher)
+    state = "new"
+    target = directory / path.name
+    if target.exists():
+        there, before = read_store(target)
+        old, new = before.header.sequence, store.header.sequence
+        if new < old or (new == old and before.digest != store.digest):
+            remedy = f"build it with --sequence {old + 1} or above"
+            raise HostError(f"{path} has sequence {new}, and {target} already has {old}", remedy=remedy)
+        state = "changed"
+        if new == old and (before.envelope is not None or store.envelope is None):
+            # Signed once more it would be another file and no other store: every board would fetch it for nothing.
+            state, data = "unchanged", there
+    publication = Publication(path.name, data, store, state)
+    release = directory / publication.release
+    if release.exists() and read_store(release)[1].digest != store.digest:
+        remedy = "build it with a sequence that was never published"
+        raise HostError(f"{release} is another store with the same sequence", remedy=remedy)
+    return publication
+
+
+def write(directory: Path, publication: Publication) -> None:
+    """Put the files of `publication` into `directory`, those that are missing or differ."""
+    release = directory / publication.release
+    try:
+        release.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise HostError(f"cannot make the folder {release.parent}: {error.strerror}") from error
+    description = json.dumps(publication.description(), indent=2, sort_keys=True) + "\n"
+    for path, content in (
+        (release, publication.data),
+        (directory / publication.name, publication.data),
+        ((directory / publication.name).with_suffix(".json"), description.encode()),
+    ):
+        # A file that stays keeps its time, so that web servers keep its ETag.
+        if not path.exists() or path.read_bytes() != content:
+            write_atomic(path, content)
