@@ -16,6 +16,7 @@ _SLICE_MS = const(1000)  # longest time between two feedings of the watchdog whi
 _FIRST_RETRY_S = const(5)
 _LAST_RETRY_S = const(600)
 _CHUNK = const(512)
+_SOON_S = const(60)  # the longest first wait of rootlet.pacing
 
 
 class Watchdog:
@@ -85,6 +86,7 @@ class Application:
             restart_s = settings["watchdog_ms"] // 1000 + 1
             self.farewell += "    the watchdog runs on: the board restarts within %d s\n" % restart_s
         self._context = None
+        self._updater = None
 
     def run(self):
         """Cycle after cycle until the schedule ends (job.period_s is 0) or Ctrl-C. Returns whether the last one went well."""
@@ -134,8 +136,18 @@ class Application:
 
             out.begin("Joining the network")
             out.ok(network.describe(network.up(settings["network"], self.watchdog.idle)))
-        context = self._trust()
-        self._set_clock(context)
+        try:
+            context = self._trust()
+            self._set_clock(context)
+        except OSError as error:
+            # No usable store, or no clock: a signed store is believed without them.
+            if not self._update(None):
+                raise error
+            context = self._trust()
+            self._set_clock(context)
+        else:
+            if self._update(context):
+                context = self._trust()
         out.begin("Checking the entropy source")
         from rootlet import entropy
 
@@ -160,6 +172,40 @@ class Application:
             self.out.ok(report.stores(self._context))
             gc.collect()
         return self._context
+
+    def _update(self, context):
+        """Looks for a newer trust store if it is time to. Returns whether there is one now."""
+        settings = self.settings
+        updates = settings["updates"]
+        if not updates["urls"]:
+            return False
+        if self._updater is None:
+            from rootlet.slots import Slots
+            from rootlet.updater import Updater
+
+            self._updater = Updater(
+                Slots(settings["stores"][0], updates["unsigned"]),
+                updates["urls"],
+                period_s=updates["period_s"],
+                wait_ms=settings["job"]["timeout_ms"],
+                progress=self.watchdog.feed,
+            )
+        updater = self._updater
+        # A board that does its job once and then sleeps has no time to wait for its turn.
+        if updater.pace.left_s() > (0 if settings["job"]["period_s"] else _SOON_S):
+            return False
+        self.out.begin("Looking for a newer store")
+        updater.context = context
+        updated = updater.run()
+        if updated:
+            self._context = None
+            self.out.ok("sequence %d is in force now" % updater.store.sequence)
+        else:
+            self.out.ok("none" if updater.outcome == "current" else "not now")
+        if updater.error:
+            self.out.note(report.printable(updater.error))
+        gc.collect()
+        return updated
 
     def _set_clock(self, context):
         from rootlet import clock

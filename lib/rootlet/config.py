@@ -14,6 +14,9 @@ Everything is optional but `job.url`:
                 headers       further header fields; period_s: 0 is once
                 timeout_ms    of dialling and handshake together, then of each wait
                 max_bytes     of the body that are read; print_bytes: of these that are printed
+    updates     urls          where newer versions of the first of `stores` are, http or https, tried in this order;
+                              without them the store changes over USB only
+                period_s      between two questions; unsigned: "first-push", "never" or "usb", see slots.py
 """
 
 _FILE = "rootlet.json"
@@ -48,6 +51,11 @@ _JOB = {
     "max_bytes": [int, 0, 1 << 30, 65_536],
     "print_bytes": [int, 0, 4096, 512],
 }
+_UPDATES = {
+    "urls": [list, 0, 4, ()],
+    "period_s": [int, 60, 604_800, 86_400],
+    "unsigned": ("first-push", "never", "usb"),
+}
 _WORDS = {str: "a text", int: "a whole number", list: "a list of texts", dict: "a table of texts"}
 
 
@@ -76,7 +84,9 @@ def check(given):
     given = dict(given)
     network = _table(given.pop("network", {}), _NETWORK, "network.")
     job = _table(given.pop("job", {}), _JOB, "job.")
+    updates = _table(given.pop("updates", {}), _UPDATES, "updates.")
     config = _table(given, _TOP, "")
+    config["updates"] = updates
     config["network"] = network
     config["job"] = job
     if not job["url"]:
@@ -87,6 +97,11 @@ def check(given):
         _refuse("network.ssid is missing")
     if not config["stores"] and not config["cafile"]:
         _refuse("stores is empty and there is no cafile", "Name at least one thing to trust")
+    for url in updates["urls"]:
+        if url[:7].lower() != "http://" and url[:8].lower() != "https://":
+            _refuse("updates.urls must begin with https:// or http://")
+    if updates["urls"] and not config["stores"]:
+        _refuse("updates.urls is given and stores is empty", "Say which store is to be updated")
     watchdog_ms = config["watchdog_ms"]
     # Nobody feeds it while one of these calls waits. Starting the PHY without a cable takes 10 s: ports/stm32/eth.c.
     least_ms = max(job["timeout_ms"], 10_000 if network["kind"] == "ethernet" else 0) + 5000
