@@ -3,12 +3,16 @@
 While Mbed TLS computes, nothing else runs; between its steps, and while it waits for the network, everything does.
 """
 
-from asyncio import TimeoutError, core, wait_for_ms
+from asyncio import CancelledError, core, create_task, sleep_ms
 from errno import EINPROGRESS
+
+from micropython import const
 
 from .connection import Connection
 
 _IN_PROGRESS = (EINPROGRESS, 115, 119)  # ports mix the numbers of Linux and of lwIP
+_POLL_WRITE = const(4)
+_POLL_FAILED = const(24)  # error or hang-up
 
 
 class Stream:
@@ -132,13 +136,27 @@ async def open_connection(host, port, context, server_hostname=None, address=Non
     Name resolution blocks, as everywhere in MicroPython; everything else gives way to other tasks. `timeout_ms` limits all of
     it together. When the task is cancelled nothing stays open. Raises what `connect` raises.
     """
+    # asyncio's wait_for would run all this in a task of its own, and drop a connection that is made at the very moment
+    # at which the caller is cancelled. So the time-out cancels this task, wherever it waits.
+    expired = []
+    guard = create_task(_expire(core.cur_task, timeout_ms, expired))
     try:
-        stream = await wait_for_ms(_open(host, port, context, server_hostname, address, timeout_ms, transport), timeout_ms)
-    except TimeoutError as error:
+        stream = await _open(host, port, context, server_hostname, address, timeout_ms, transport)
+    except CancelledError as error:
+        if not expired:
+            raise
         from .errors import DeadlineError
 
         raise DeadlineError("%s port %d does not answer in time" % (address or host, port), None, error)
+    finally:
+        guard.cancel()
     return stream, stream
+
+
+async def _expire(task, timeout_ms, expired):
+    await sleep_ms(timeout_ms)
+    expired.append(True)
+    task.cancel()
 
 
 async def _open(host, port, context, server_hostname, address, timeout_ms, transport):
@@ -171,7 +189,7 @@ async def _open(host, port, context, server_hostname, address, timeout_ms, trans
 async def _dial(address, port):
     import socket
 
-    from .connection import resolve
+    from .connection import resolve, send_at_once
 
     for family, kind, protocol, _, where in resolve(address, port):
         sock = socket.socket(family, kind, protocol)
@@ -183,13 +201,14 @@ async def _dial(address, port):
                 if error.errno not in _IN_PROGRESS:
                     raise
             await _writable(sock)
+            send_at_once(sock)
             return sock
         except BaseException as error:
             sock.close()
             failure = error
             if not isinstance(error, OSError):
                 raise
-    from .errors import from_dial
+    from .diagnosis import from_dial
 
     raise from_dial(failure, address, port)
 
@@ -197,3 +216,15 @@ async def _dial(address, port):
 # async
 def _writable(sock):
     yield core._io_queue.queue_write(sock)
+
+
+def _check_connected(sock, where):
+    """Raises OSError if connecting in the background failed: a socket can be written to in that case, too."""
+    from select import poll
+
+    poller = poll()
+    poller.register(sock, _POLL_WRITE)
+    for ready in poller.ipoll(0):
+        if ready[1] & _POLL_FAILED:
+            sock.connect(where)  # says why not
+            raise OSError(103)  # ECONNABORTED; it did not

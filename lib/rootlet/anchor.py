@@ -123,6 +123,8 @@ class Anchor:
         n = len(self.key)  # none, too, if a length led beyond the end
         if not n or (_RSA < self._kind < _OTHER and n != _EC[self._kind][0]) or self._kind > _EXACT:
             raise RecordError("record has a key of the wrong size")
+        if self.exact and self.key[-4:] == _NO_SIGNATURE:
+            raise RecordError("record has a certificate that looks like one of ours")
 
     def may_sign_for(self, host):
         """Whether the DNS suffixes let this anchor sign for `host` (lower case, no trailing dot)."""

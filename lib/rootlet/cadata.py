@@ -1,9 +1,14 @@
 """CA certificates given by the application, kept in RAM as if they were a small trust store."""
 
+from micropython import const
+
 from .anchor import Anchor
-from .certificate import KEY_CERT_SIGN, Certificate
+from .certificate import Certificate
 from .der import DerError
 from .pem import certificates
+
+_OTHER = const(4)  # certificate.py, key_kind
+_KEY_CERT_SIGN = const(0x04)  # certificate.py, key_usage
 
 
 class CertificateStore:
@@ -16,12 +21,12 @@ class CertificateStore:
     issued_at = 0
     not_used_after = 0
 
-    def __init__(self, data):
+    def __init__(self, data, webpki=False):
         self._anchors = []  # (subject, record)
         self.count = 0
         try:
             for der in certificates(data):
-                self._anchors.append(_record(der))
+                self._anchors.append(_record(der, webpki))
                 self.count += 1
         except ValueError as error:
             from .errors import ConfigError
@@ -33,7 +38,7 @@ class CertificateStore:
                 message = "certificate %d is damaged: %s" % (self.count, message)
             raise ConfigError("the CA certificates cannot be used: " + message, "Give whole CA certificates, PEM or DER", error)
 
-    def lookup(self, name, host=None):
+    def lookup(self, name, host=None, digest=None):
         """Anchors whose subject is `name` (DER of a Name): a list of Anchor."""
         return [Anchor(record) for subject, record in self._anchors if subject == name]
 
@@ -41,7 +46,7 @@ class CertificateStore:
         return False
 
 
-def _record(der):
+def _record(der, webpki):
     """(subject, record of the trust store's format) for one certificate. Raises ValueError."""
     certificate = Certificate(der)
     subject = der[certificate.subject : certificate.subject_end]
@@ -50,11 +55,23 @@ def _record(der):
     ca = certificate.ca or (certificate.version < 3 and self_signed)
     if certificate.duplicate or certificate.unknown_critical:
         raise ValueError("has an extension that is critical and unknown, or there twice")
+    if webpki:
+        from .webpki import check_root
+
+        rule = check_root(der)
+        if rule:
+            from .rules import explain
+
+            raise ValueError(explain(rule, 1, None, None)[2].partition(" depth 1 ")[2])
+    if certificate.subject_end - certificate.subject == 2:
+        raise ValueError("has an empty subject")
+    if certificate.key_kind == _OTHER:
+        raise ValueError("has a key other than RSA, P-256, P-384 or P-521")
     limit = certificate.spki
     flags = 5
     parts = [b"", _u32(certificate.time(certificate.not_before, limit)), _u32(certificate.time(certificate.not_after, limit))]
     if ca:
-        if certificate.key_usage >= 0 and not certificate.key_usage & KEY_CERT_SIGN:
+        if certificate.key_usage >= 0 and not certificate.key_usage & _KEY_CERT_SIGN:
             raise ValueError("is a CA that must not sign certificates (key usage)")
         flags = 4
         if certificate.path_length >= 0:

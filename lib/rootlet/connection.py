@@ -29,6 +29,7 @@ class Connection(io.IOBase):
         self._blocking = handshake.over
         self._timeout_s = None
         self._ended = False
+        self._held = 0  # bytes of the last write that did not go, of which Mbed TLS may have made a record
         self._poller = None
 
     def __enter__(self):
@@ -82,11 +83,21 @@ class Connection(io.IOBase):
         return line
 
     def write(self, data, n=None):
-        """Sends `data` (its first `n` bytes); returns how many bytes went."""
+        """Sends `data` (its first `n` bytes); returns how many bytes went.
+
+        On a non-blocking transport fewer may go, or none (None): come again with the rest, and with more if you like.
+        """
+        if n is None:
+            n = len(data)
+        if self._held and n > self._held:
+            # Mbed TLS keeps a record that could not leave, and says of the next call that all it was given went, however
+            # much that is (mbedtls_ssl_write: "must be called later with the *same* arguments").
+            n = self._held
         try:
-            went = self._stream.write(data) if n is None else self._stream.write(data, n)
+            went = self._stream.write(data, n)
         except BaseException as error:
             raise self._fail(error)
+        self._held = n - (went or 0)
         if went:
             self._began()
         return went
@@ -186,7 +197,7 @@ class Connection(io.IOBase):
 
     def _at_end(self, nothing_came):
         """A read came back short: is it the end, and a proper one?"""
-        if not self._handshake.over:
+        if not self.is_established():
             raise self._fail(OSError(_PEER_CLOSE_NOTIFY))
         if self._observer.ended:
             from .errors import TruncationError
@@ -204,7 +215,7 @@ class Connection(io.IOBase):
         elif not self._handshake.over:
             self.close()  # before the handshake frees what the stream uses
             return self._handshake.fail(error)
-        from .errors import from_stream
+        from .diagnosis import from_stream
 
         error = from_stream(error, self._observer, self._handshake.host)
         self.close()
@@ -257,6 +268,19 @@ def resolve(address, port):
     return found[:_MAX_ADDRESSES]
 
 
+def send_at_once(sock):
+    """Switches Nagle's algorithm off: the client's last flight is three small records, of which the second would wait
+    for the server's delayed acknowledgement, about 40 ms."""
+    import socket
+
+    # Its number differs from port to port. The Unix port does not name it; there it is Linux's and the BSDs'.
+    option = getattr(socket, "TCP_NODELAY", 1 if hasattr(socket, "AF_UNIX") or not hasattr(socket, "IPPROTO_TCP") else None)
+    try:
+        sock.setsockopt(getattr(socket, "IPPROTO_TCP", 6), option, 1)
+    except (OSError, TypeError):
+        pass  # slower, but right
+
+
 def _dial(address, port, deadline_ms, transport):
     """A connected stream to `address`, before the deadline."""
     try:
@@ -269,6 +293,7 @@ def _dial(address, port, deadline_ms, transport):
             try:
                 sock.settimeout(_left_ms(deadline_ms) / 1000)
                 sock.connect(where)
+                send_at_once(sock)
                 return sock
             except BaseException as error:
                 sock.close()
@@ -277,7 +302,7 @@ def _dial(address, port, deadline_ms, transport):
                     raise
         raise failure
     except OSError as error:
-        from .errors import from_dial
+        from .diagnosis import from_dial
 
         raise from_dial(error, address, port)
 

@@ -36,6 +36,8 @@ class Context:
     Raises TrustStoreError, ConfigError. There is no way to turn verification off.
     """
 
+    _entropy_is_good = False
+
     def __init__(self, store=None, stores=None, cafile=None, cadata=None, ciphers=None, policy="default", timeout_ms=10_000):
         self.timeout_ms = timeout_ms
         self.webpki = policy == "webpki"
@@ -48,14 +50,13 @@ class Context:
         if cadata is not None:
             from .cadata import CertificateStore
 
-            self.stores.append(CertificateStore(cadata))
+            self.stores.append(CertificateStore(cadata, self.webpki))
         if not self.stores:
             self._refuse("there is nothing to trust", "Pass store=, cafile= or cadata=")
         self._ciphers = ciphers
         if ciphers is not None:
             self._check_ciphers(ciphers)
         self._issuers = {}  # host -> issuer Names, for firmware that hides the Certificate message
-        self._gates_passed = False
 
     def wrap_socket(self, sock, server_side=False, do_handshake_on_connect=True, server_hostname=None):
         """TLS on the connected `sock`: a Connection. Call-compatible with ssl.SSLContext.
@@ -77,9 +78,10 @@ class Context:
 
     def handshake(self, sock, server_hostname, deadline_ms):
         """A Handshake that is ready to run. Refuses without host name, clock, entropy or a usable store."""
-        from gc import collect
+        if not Context._entropy_is_good:
+            from gc import collect
 
-        collect()  # modules live long: without garbage between them the heap keeps room for Mbed TLS's 17 KB buffer
+            collect()  # modules live long: without garbage between them the heap keeps room for Mbed TLS's 17 KB buffer
         from .handshake import Handshake
 
         if not server_hostname:
@@ -122,11 +124,11 @@ class Context:
         from .clock import check
 
         check(self.stores)
-        if not self._gates_passed:
+        if not Context._entropy_is_good:
             from .entropy import check
 
             check()
-            self._gates_passed = True
+            Context._entropy_is_good = True  # for this run of the board: it is a start-up test
 
     def _check_ciphers(self, ciphers):
         if isinstance(ciphers, str) or not ciphers:

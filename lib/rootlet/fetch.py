@@ -110,7 +110,7 @@ class Fetch:
             response.connection.set_deadline(self.step_ms())
             return response.readinto(buffer)
         except OSError as error:
-            from .errors import from_transport
+            from .diagnosis import from_transport
 
             raise from_transport(error, "while the body came")
 
@@ -141,7 +141,7 @@ class Fetch:
             return Response(connection)
         except OSError as error:
             connection.close()
-            from .errors import from_transport
+            from .diagnosis import from_transport
 
             raise from_transport(error, "while waiting for the answer of %s" % host)
         except BaseException:

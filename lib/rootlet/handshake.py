@@ -1,7 +1,8 @@
 """One handshake: puts store, observer, policy and Mbed TLS together, and takes them apart again."""
 
 import tls
-from gc import collect
+from gc import collect, mem_free
+from hashlib import sha256
 from time import ticks_diff, ticks_ms
 
 from micropython import const
@@ -35,8 +36,9 @@ class AnchorLoader:
         if name in self.names:
             return
         found = False
+        digest = sha256(name).digest()
         for store in self._stores:
-            for anchor in store.lookup(name, self._host):
+            for anchor in store.lookup(name, self._host, digest):
                 if len(self.loaded) == self.MAX_ANCHORS:
                     return
                 self._tls_context.load_verify_locations(anchor.certificate(name, len(self.loaded)))
@@ -71,6 +73,7 @@ class Handshake:
         self.observer = HandshakeObserver(sock, self.loader.load, deadline_ms)
         self._deadline_ms = deadline_ms
         self.issuers = []
+        self.free_bytes = None  # of the Python heap, when a chain was refused although its anchor was there
         self.peer_certificate = None
         self.elapsed_ms = None  # how long `run` took
         self._tls_context.verify_callback = self._verify
@@ -114,7 +117,7 @@ class Handshake:
                 # see it grow. Freeing twice does nothing.
                 self._tls_context.__del__()
         collect()  # before the texts are imported
-        from .errors import from_handshake
+        from .diagnosis import from_handshake
 
         return from_handshake(error, self, self.host)
 
@@ -127,6 +130,8 @@ class Handshake:
             if self.policy is None:
                 self._load_policy()
             if self.policy.check(der, depth):
+                if self.loader.loaded:
+                    self.free_bytes = mem_free()
                 return _REFUSED
             if depth == 0:
                 self._keep_peer_certificate(der)

@@ -134,7 +134,7 @@ def peer(connection, context, host):
 
 
 def _common_name(name):
-    from .errors import common_name
+    from .diagnosis import common_name
 
     return common_name(name)
 

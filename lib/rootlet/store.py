@@ -138,14 +138,15 @@ class TrustStore:
             digest.update(buffer[:got])
             n -= got
 
-    def lookup(self, name, host=None):
-        """Anchors whose subject is `name` (DER of a Name) and that may sign for `host`: a list of Anchor.
+    def lookup(self, name, host=None, digest=None):
+        """Anchors whose subject is `name` (DER of a Name) and that may sign for `host`: a list of Anchor. `digest`: SHA-256 of
+        `name`, if it is known already.
 
         At most 10 reads of the file; memory for one index window and one record.
         """
         from hashlib import sha256
 
-        key = sha256(name).digest()[:_KEY_SIZE]
+        key = (digest or sha256(name).digest())[:_KEY_SIZE]
         found = []
         try:
             with open(self.path, "rb") as file:

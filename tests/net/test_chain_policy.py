@@ -210,11 +210,21 @@ def test_exact_certificate_is_trusted_as_itself_and_signs_for_nobody(with_store:
     assert with_store(own, both).connected
 
 
-def test_policy_webpki_adds_rules(root: pki.Authority, connect: Connect) -> None:
-    with tls_server(root.issue(HOST), context=server_context(root.issue(HOST))) as server:
-        assert connect(server.port).connected
+def test_policy_webpki_adds_rules_for_the_chain_and_for_roots_given_as_cafile(
+    root: pki.Authority, connect: Connect, tmp_path: Path
+) -> None:
+    key = pki.make_key()
+    identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+    good = pki.make_ca("root with key identifier", key=key, extensions=[(identifier, False)])
+    cafile = tmp_path / "good.pem"
+    cafile.write_bytes(good.pem)
+    with tls_server(good.issue(HOST)) as server:
+        assert connect(server.port, cafile=str(cafile)).connected
+        outcome = connect(server.port, cafile=str(cafile), policy="webpki")
+        assert (outcome.kind, outcome.rule) == ("PolicyError", "authority-key-identifier")
         outcome = connect(server.port, policy="webpki")
-    assert (outcome.kind, outcome.rule) == ("PolicyError", "authority-key-identifier")
+    assert outcome.kind == "ConfigError"
+    assert "certificate 0" in outcome.message and "key identifier" in outcome.message
 
 
 def test_hundred_and_fifty_names_are_searched(root: pki.Authority, connect: Connect) -> None:

@@ -1,0 +1,223 @@
+"""What failed, and what to do: the one place that knows Mbed TLS's numbers and texts.
+
+Imported when something fails. Every function returns the exception to raise.
+"""
+
+from micropython import const
+
+from .errors import (
+    AlertError,
+    CertificateError,
+    ConnectError,
+    DeadlineError,
+    ExpiredError,
+    HandshakeError,
+    HostnameError,
+    NotTLSError,
+    NotYetValidError,
+    PinError,
+    PolicyError,
+    TLSError,
+    UnknownIssuerError,
+)
+
+# Mbed TLS: number, class, message. 3.6's headers; alerts: RFC 8446, 6.2.
+_HANDSHAKE_FAILURES = {
+    -0x2700: (CertificateError, "the server's certificate chain was refused"),
+    -0x6600: (HandshakeError, "a handshake message breaks the protocol"),
+    -0x6E00: (HandshakeError, "server and board have no TLS version in common"),
+    -0x7000: (HandshakeError, "a handshake message does not fit into the buffers"),
+    -0x7100: (HandshakeError, "a parameter is out of range"),
+    -0x7180: (HandshakeError, "a record fails its integrity check"),
+    -0x7200: (NotTLSError, "the server sent something that is no TLS record"),
+    -0x7280: (HandshakeError, "the server closed the connection during the handshake"),
+    -0x7300: (HandshakeError, "a handshake message cannot be decoded"),
+    -0x7680: (UnknownIssuerError, "no trust anchor matches the server's chain"),
+    -0x7700: (HandshakeError, "the server sent an unexpected message"),
+    -0x7780: (AlertError, "the server ended the handshake with an alert"),
+    -0x7880: (HandshakeError, "the server closed the connection during the handshake"),
+    -0x7A00: (CertificateError, "the server's Certificate message cannot be read"),
+    -0x7F00: (HandshakeError, "not enough memory for the handshake"),
+}
+
+_ALERTS = {
+    40: ("handshake_failure", "Server and board have no cipher suite in common, or the server wants a client certificate"),
+    42: ("bad_certificate", "The server refuses this board's client certificate"),
+    43: ("unsupported_certificate", "The server refuses this board's client certificate"),
+    44: ("certificate_revoked", "The server refuses this board's client certificate"),
+    45: ("certificate_expired", "The server refuses this board's client certificate"),
+    48: ("unknown_ca", "The server does not know the issuer of this board's client certificate"),
+    49: ("access_denied", "The server refuses this board"),
+    70: ("protocol_version", "The server wants another TLS version than this firmware speaks"),
+    71: ("insufficient_security", "The server wants stronger cipher suites than this firmware has"),
+    80: ("internal_error", "The server has a fault of its own: try later"),
+    112: ("unrecognized_name", "The server does not know this host name: check server_hostname"),
+    115: ("unknown_psk_identity", "The server does not know this pre-shared key's identity"),
+    116: ("certificate_required", "The server wants a client certificate: pass client_cert and client_key"),
+}
+
+# What mbedtls_x509_crt_verify_info says, and ours. The first that matches names the class.
+_REASONS = (
+    ("revoked", CertificateError, "a certificate is revoked"),
+    ("expected CN", HostnameError, "the certificate is not for this host name"),
+    ("starts in the future", NotYetValidError, "a certificate is not yet valid"),
+    ("has expired", ExpiredError, "a certificate has expired"),
+    ("not correctly signed", UnknownIssuerError, "no trust anchor signed the server's chain"),
+    ("unacceptable hash", CertificateError, "a certificate is signed with a weak hash"),
+    ("unacceptable PK", CertificateError, "a certificate is signed with a weak algorithm"),
+    ("unacceptable key", CertificateError, "a certificate has a weak key"),
+    ("keyUsage", CertificateError, "a certificate is used against its key usage"),
+)
+
+_ENOMEM = const(12)
+_SCARCE_BYTES = const(6000)
+
+
+def common_name(name):
+    """The readable part of a Name (DER bytes): its common name, else its last text; '?' if there is none."""
+    from .rules import printable_name
+
+    return printable_name(name)
+
+
+def from_handshake(error, handshake, host):
+    """The exception for a handshake that failed with `error`."""
+    observer = handshake.observer
+    interrupt = handshake.policy and handshake.policy.error
+    if interrupt is not None and not isinstance(interrupt, Exception):
+        return interrupt  # KeyboardInterrupt, which came while the chain was judged
+    if isinstance(observer.error, MemoryError):
+        error = observer.error
+    elif observer.error is not None:
+        return from_transport(observer.error, "during the handshake with %s" % host)
+    if isinstance(error, MemoryError):
+        error = OSError(_ENOMEM)
+    if observer.refusal is not None:
+        if isinstance(observer.refusal, bytes):
+            return _not_tls(observer.refusal, host, error)
+        return HandshakeError("%s was refused: %s" % (host, observer.refusal), "Let the server send its chain only", error)
+    if handshake.policy is not None and handshake.policy.violation:
+        return _from_violation(handshake, host, error)
+    if isinstance(error, ValueError):
+        return _from_verify_info(str(error), handshake, host, error)
+    if not isinstance(error, OSError):
+        return error  # KeyboardInterrupt and its like, or a fault in a program
+    number = error.errno
+    if isinstance(number, int) and (-0x3000 < number <= -0x2000 or -0x4000 < number <= -0x3900):
+        # MBEDTLS_ERR_X509_* and MBEDTLS_ERR_PK_*, with a low-level code added or without.
+        return CertificateError("%s sent a certificate that cannot be read (Mbed TLS error -0x%04x)" % (host, -number), cause=error)
+    if number == _ENOMEM:
+        return HandshakeError("not enough memory for the handshake with %s" % host, "Free memory first (gc.collect)", error)
+    if not isinstance(number, int) or number >= 0:
+        # The transport reported nothing, so a small positive number is a raw ASN.1 or big-number code
+        # of Mbed TLS in errno's clothes (-0x0062 looks like EADDRINUSE).
+        return CertificateError("%s sent something that cannot be parsed (Mbed TLS error -0x%04x)" % (host, number or 0), cause=error)
+    if number == -0x7780 and observer.alert is not None:
+        text, remedy = _ALERTS.get(observer.alert, ("number %d" % observer.alert, None))
+        alert = AlertError("%s ended the handshake with the alert %s" % (host, text), remedy, error)
+        alert.alert = observer.alert
+        return alert
+    kind, message = _HANDSHAKE_FAILURES.get(number, (HandshakeError, "the handshake failed"))
+    if kind is UnknownIssuerError:
+        return _unknown_issuer(handshake, host, error)
+    return kind("%s: %s (Mbed TLS error -0x%04x)" % (host, message, -number), cause=error)
+
+
+def _not_tls(first, host, error):
+    if first[:5] == b"HTTP/":
+        return NotTLSError("%s answered in plain HTTP" % host, "Use the HTTPS port, usually 443", error)
+    return NotTLSError("%s sent something that is no TLS record (it begins with %s)" % (host, first), cause=error)
+
+
+def _from_violation(handshake, host, error):
+    rule, depth, text, source = handshake.policy.violation
+    if rule == "issuer-unknown":
+        return _unknown_issuer(handshake, host, error)
+    kind = {"name": HostnameError, "pin": PinError}.get(rule.split("-")[0], PolicyError)
+    refused = kind("%s: %s%s" % (host, text, " (%s)" % source if source else ""), cause=error)
+    refused.rule = rule
+    refused.depth = depth
+    return refused
+
+
+def _from_verify_info(info, handshake, host, error):
+    reasons = []
+    kind = None
+    for text, reason_kind, words in _REASONS:
+        if text in info:
+            reasons.append(words)
+            kind = kind or reason_kind
+    if kind is UnknownIssuerError:
+        return _unknown_issuer(handshake, host, error)
+    if not reasons:
+        reasons = [line for line in info.split("\n") if line]
+    message = "the certificate of %s was refused: %s" % (host, "; ".join(reasons))
+    return (kind or CertificateError)(message, None, error, tuple(reasons))
+
+
+def _unknown_issuer(handshake, host, error):
+    loader = handshake.loader
+    if loader.loaded and handshake.free_bytes is not None and handshake.free_bytes < _SCARCE_BYTES:
+        # Where Mbed TLS uses the Python heap it calls a signature wrong that it had no memory to check.
+        message = "the chain of %s could not be checked: %d bytes of memory were free" % (host, handshake.free_bytes)
+        return HandshakeError(message, "Free memory first: fewer modules, smaller buffers, frozen code", error)
+    if loader.loaded:
+        message = "the chain of %s names a known issuer, which did not sign it" % host
+        return UnknownIssuerError(message, "Do not connect: the chain is wrong or forged", error)
+    if loader.missing is None:
+        message = "%s sent no issuer that could be looked up" % host
+    else:
+        message = "no trust store has the issuer of %s's chain, '%s'" % (host, common_name(loader.missing))
+    return UnknownIssuerError(message, None, error)
+
+
+def from_dial(error, address, port):
+    """The exception for `error`, which dialling raised."""
+    if isinstance(error, TLSError):
+        return error
+    from errno import ECONNREFUSED, ETIMEDOUT
+
+    number = error.errno
+    if hasattr(error, "words"):  # of a modem: it knows better
+        kind = DeadlineError if number == ETIMEDOUT else ConnectError
+        return kind(error.words, "Check modem, SIM and signal", error)
+    if number == ETIMEDOUT:
+        return DeadlineError("%s port %d does not answer in time" % (address, port), None, error)
+    if number == ECONNREFUSED:
+        return ConnectError("%s refuses connections to port %d" % (address, port), None, error)
+    return ConnectError("%s port %d cannot be reached (%s)" % (address, port, _errno_name(number)), None, error)
+
+
+def from_transport(error, when):
+    """The exception for `error`, which the transport raised."""
+    if isinstance(error, TLSError) or not isinstance(error, Exception):
+        return error  # ours already; KeyboardInterrupt and its like are nobody's to change
+    from errno import ETIMEDOUT
+
+    number = error.errno if isinstance(error, OSError) else None
+    if number == ETIMEDOUT:
+        return DeadlineError("no answer in time %s" % when, None, error)
+    if number is None:
+        return HandshakeError("%s failed %s: %s" % (type(error).__name__, when, error), None, error)
+    return ConnectError("the connection broke %s (%s)" % (when, _errno_name(number)), "Try again", error)
+
+
+def _errno_name(number):
+    from errno import errorcode
+
+    return errorcode.get(number, "error %s" % number)
+
+
+def from_stream(error, observer, host):
+    """The exception for `error`, which reading or writing an established connection raised."""
+    if observer.error is not None:
+        return from_transport(observer.error, "while talking to %s" % host)
+    if not isinstance(error, OSError):
+        return error
+    number = error.errno
+    kind, message = _HANDSHAKE_FAILURES.get(number, (None, None))
+    if kind is None or number == -0x7780:
+        kind, message = TLSError, "the server ended the connection with an alert" if number == -0x7780 else "the connection failed"
+    if isinstance(number, int) and number < 0:
+        message += " (Mbed TLS error -0x%04x)" % -number
+    return (TLSError if kind is not NotTLSError else kind)("%s: %s" % (host, message), "Connect again", error)
