@@ -78,7 +78,7 @@ class FieldBoard:
         heap = request.pop("heap", "256K")
         output = run_device(UPDATE, str(path), heap=heap, environment=environment)
         result: dict[str, Any] = json.loads(output.strip().splitlines()[-1])
-        assert result["files"] <= 5, "a socket or file stayed open"
+        assert result["left_open"] == 0, "a socket or file stayed open"
         return result
 
     def run(self, *urls: str, **request: Any) -> dict[str, Any]:

@@ -29,13 +29,7 @@ def connect(host, port):
         return {"kind": type(error).__name__, "message": error.message, "remedy": error.remedy}
 
 
-def peak_kb():
-    with open("/proc/self/status") as file:
-        for line in file:
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1])
-
-
+files = len(os.listdir("/proc/self/fd"))
 slots = Slots(request["store"])
 options = request.get("updater", {})
 if "context" in request:
@@ -76,7 +70,7 @@ for number in range(request.get("runs", 1)):
     )
     updater = None
 gc.collect()
-result = {"runs": runs, "files": len(os.listdir("/proc/self/fd")), "heap_bytes": gc.mem_alloc(), "steps": steps}
+result = {"runs": runs, "left_open": len(os.listdir("/proc/self/fd")) - files, "heap_bytes": gc.mem_alloc(), "steps": steps}
 if "connect" in request:
     result["connection"] = connect(*request["connect"])
 print(json.dumps(result))
