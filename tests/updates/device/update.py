@@ -70,7 +70,12 @@ for number in range(request.get("runs", 1)):
     )
     updater = None
 gc.collect()
-result = {"runs": runs, "left_open": len(os.listdir("/proc/self/fd")) - files, "heap_bytes": gc.mem_alloc(), "steps": steps}
+result = {
+    "runs": runs,
+    "left_open": len(os.listdir("/proc/self/fd")) - files,
+    "heap_bytes": gc.mem_alloc(),
+    "steps": steps,
+}
 if "connect" in request:
     result["connection"] = connect(*request["connect"])
 print(json.dumps(result))
