@@ -16,7 +16,8 @@ _POLL_FAILED = const(24)  # error or hang-up
 
 
 class Stream:
-    """Reader and writer in one, with the methods of asyncio's own Stream. Errors are TLSErrors; the stream is closed then.
+    """Reader and writer in one, with the methods of asyncio's own Stream. Errors are TLSErrors; the stream is closed
+    then.
 
     One task may read while another writes.
     """
@@ -133,7 +134,8 @@ class Stream:
 async def open_connection(host, port, context, server_hostname=None, address=None, timeout_ms=10_000, transport=None):
     """Like `rootlet.connect`, for asyncio. Returns (reader, writer), which are the same Stream.
 
-    Name resolution blocks, as everywhere in MicroPython; everything else gives way to other tasks. `timeout_ms` limits all of
+    Name resolution blocks, as everywhere in MicroPython; everything else gives way to other tasks. `timeout_ms`
+    limits all of
     it together. When the task is cancelled nothing stays open. Raises what `connect` raises.
     """
     # asyncio's wait_for would run all this in a task of its own, and drop a connection that is made at the very moment

@@ -89,8 +89,9 @@ class Connection(io.IOBase):
         """
         if n is None:
             n = len(data)
-        if self._held and n > self._held:
-            # Mbed TLS keeps a record that could not leave, and says of the next call that all it was given went, however
+        if n > self._held > 0:
+            # Mbed TLS keeps a record that could not leave, and says of the next call that all it was given went,
+            # however
             # much that is (mbedtls_ssl_write: "must be called later with the *same* arguments").
             n = self._held
         try:
@@ -106,6 +107,8 @@ class Connection(io.IOBase):
         if self._stream is not None:
             stream, self._stream = self._stream, None
             stream.close()  # also closes the transport
+            if not self._handshake.over:
+                self._handshake.free()
 
     def ioctl(self, request, argument):
         if request == _CLOSE:
@@ -134,7 +137,8 @@ class Connection(io.IOBase):
         self._observer.settimeout(seconds)
 
     def set_deadline(self, timeout_ms):
-        """Gives everything from now on `timeout_ms` together; None ends that. A limit for each wait cannot stop a server
+        """Gives everything from now on `timeout_ms` together; None ends that. A limit for each wait cannot stop a
+        server
         that sends one byte at a time."""
         self._observer.set_deadline(None if timeout_ms is None else ticks_add(ticks_ms(), timeout_ms))
         if timeout_ms is None:
@@ -178,7 +182,8 @@ class Connection(io.IOBase):
                 if got is not None:
                     return got
                 # A TLS 1.3 session ticket came, and nothing else.
-        # MicroPython's streams read until they have all that was asked for, or until there is nothing more, and do not tell
+        # MicroPython's streams read until they have all that was asked for, or until there is nothing more, and do
+        # not tell
         # whether that is so for now or for ever. So nothing may come together with the end: at first only what
         # Mbed TLS has already, then one record.
         observer = self._observer
@@ -229,7 +234,8 @@ def connect(host, port, context, server_hostname=None, address=None, timeout_ms=
     `timeout_ms` limits everything up to the end of the handshake together, and later each single wait.
     `transport` is an object with `connect(host, port, timeout_ms)` such as a modem; default: sockets.
 
-    Raises ResolveError, ConnectError, DeadlineError, ClockError, EntropyError, TrustStoreError, CertificateError and its
+    Raises ResolveError, ConnectError, DeadlineError, ClockError, EntropyError, TrustStoreError, CertificateError and
+    its
     kinds, HandshakeError and its kinds: all of them TLSError. Nothing is left open then.
     """
     deadline_ms = ticks_add(ticks_ms(), timeout_ms)
@@ -274,7 +280,9 @@ def send_at_once(sock):
     import socket
 
     # Its number differs from port to port. The Unix port does not name it; there it is Linux's and the BSDs'.
-    option = getattr(socket, "TCP_NODELAY", 1 if hasattr(socket, "AF_UNIX") or not hasattr(socket, "IPPROTO_TCP") else None)
+    option = getattr(
+        socket, "TCP_NODELAY", 1 if hasattr(socket, "AF_UNIX") or not hasattr(socket, "IPPROTO_TCP") else None
+    )
     try:
         sock.setsockopt(getattr(socket, "IPPROTO_TCP", 6), option, 1)
     except (OSError, TypeError):

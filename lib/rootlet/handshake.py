@@ -1,6 +1,5 @@
 """One handshake: puts store, observer, policy and Mbed TLS together, and takes them apart again."""
 
-import tls
 from gc import collect, mem_free
 from hashlib import sha256
 from time import ticks_diff, ticks_ms
@@ -54,7 +53,8 @@ class Handshake:
     """`run()` performs it over `sock` and returns Mbed TLS's socket.
 
     `deadline_ms`: value of `ticks_ms`, or None to return at once with the handshake still to be done, by reads and
-    writes; `over` says whether it is. `issuers`: Names that were seen in the certificates while they were verified; only
+    writes; `over` says whether it is. `issuers`: Names that were seen in the certificates while they were verified;
+    only
     collected when the observer could not see them, and `retry` is then true after a failure that another attempt may
     mend.
     """
@@ -110,19 +110,24 @@ class Handshake:
         self._sock.close()
         if self._context is not None:
             self.retry = self._context.remember(self.host, self.issuers)
-        if self._tls_context is not None:
-            self._tls_context.verify_callback = None
-            if hasattr(self._tls_context, "__del__"):
-                # Mbed TLS's memory lies outside the Python heap on most ports, where the garbage collector does not
-                # see it grow. Freeing twice does nothing.
-                self._tls_context.__del__()
+        self.free()
         collect()  # before the texts are imported
         from .diagnosis import from_handshake
 
         return from_handshake(error, self, self.host)
 
+    def free(self):
+        """Frees Mbed TLS's memory. What was using it must be closed."""
+        if self._tls_context is not None:
+            self._tls_context.verify_callback = None
+            if hasattr(self._tls_context, "__del__"):
+                # It lies outside the Python heap on most ports, where the garbage collector does not see it grow.
+                # Freeing twice does nothing.
+                self._tls_context.__del__()
+
     def _verify(self, der, depth):
-        # Never raises: the exception would jump over Mbed TLS's clean-up. A refusal must be negative: when the handshake goes
+        # Never raises: the exception would jump over Mbed TLS's clean-up. A refusal must be negative: when the
+        # handshake goes
         # on inside a read, MicroPython takes a positive result for a number of bytes that were read.
         try:
             if self.observer.encrypted:
