@@ -41,7 +41,10 @@ _HANDSHAKE_FAILURES = {
 }
 
 _ALERTS = {
-    40: ("handshake_failure", "Server and board have no cipher suite in common, or the server wants a client certificate"),
+    40: (
+        "handshake_failure",
+        "Server and board have no cipher suite in common, or the server wants a client certificate",
+    ),
     42: ("bad_certificate", "The server refuses this board's client certificate"),
     43: ("unsupported_certificate", "The server refuses this board's client certificate"),
     44: ("certificate_revoked", "The server refuses this board's client certificate"),
@@ -91,11 +94,13 @@ def from_handshake(error, handshake, host):
     elif observer.error is not None:
         return from_transport(observer.error, "during the handshake with %s" % host)
     if isinstance(error, MemoryError):
-        error = OSError(_ENOMEM)
+        error = OSError(_ENOMEM, "")
     if observer.refusal is not None:
         if isinstance(observer.refusal, bytes):
             return _not_tls(observer.refusal, host, error)
-        return HandshakeError("%s was refused: %s" % (host, observer.refusal), "Let the server send its chain only", error)
+        return HandshakeError(
+            "%s was refused: %s" % (host, observer.refusal), "Let the server send its chain only", error
+        )
     if handshake.policy is not None and handshake.policy.violation:
         return _from_violation(handshake, host, error)
     if isinstance(error, ValueError):
@@ -105,13 +110,19 @@ def from_handshake(error, handshake, host):
     number = error.errno
     if isinstance(number, int) and (-0x3000 < number <= -0x2000 or -0x4000 < number <= -0x3900):
         # MBEDTLS_ERR_X509_* and MBEDTLS_ERR_PK_*, with a low-level code added or without.
-        return CertificateError("%s sent a certificate that cannot be read (Mbed TLS error -0x%04x)" % (host, -number), cause=error)
+        return CertificateError(
+            "%s sent a certificate that cannot be read (Mbed TLS error -0x%04x)" % (host, -number), cause=error
+        )
     if number == _ENOMEM:
-        return HandshakeError("not enough memory for the handshake with %s" % host, "Free memory first (gc.collect)", error)
+        return HandshakeError(
+            "not enough memory for the handshake with %s" % host, "Free memory first (gc.collect)", error
+        )
     if not isinstance(number, int) or number >= 0:
         # The transport reported nothing, so a small positive number is a raw ASN.1 or big-number code
         # of Mbed TLS in errno's clothes (-0x0062 looks like EADDRINUSE).
-        return CertificateError("%s sent something that cannot be parsed (Mbed TLS error -0x%04x)" % (host, number or 0), cause=error)
+        return CertificateError(
+            "%s sent something that cannot be parsed (Mbed TLS error -0x%04x)" % (host, number or 0), cause=error
+        )
     if number == -0x7780 and observer.alert is not None:
         text, remedy = _ALERTS.get(observer.alert, ("number %d" % observer.alert, None))
         alert = AlertError("%s ended the handshake with the alert %s" % (host, text), remedy, error)
@@ -217,7 +228,10 @@ def from_stream(error, observer, host):
     number = error.errno
     kind, message = _HANDSHAKE_FAILURES.get(number, (None, None))
     if kind is None or number == -0x7780:
-        kind, message = TLSError, "the server ended the connection with an alert" if number == -0x7780 else "the connection failed"
+        kind, message = (
+            TLSError,
+            "the server ended the connection with an alert" if number == -0x7780 else "the connection failed",
+        )
     if isinstance(number, int) and number < 0:
         message += " (Mbed TLS error -0x%04x)" % -number
     return (TLSError if kind is not NotTLSError else kind)("%s: %s" % (host, message), "Connect again", error)

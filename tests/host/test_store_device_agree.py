@@ -1,4 +1,4 @@
-"""What the host writes into a store is what the device takes out: all roots of Mozilla, and the limits of the format."""
+"""What the host writes into a store is what the device takes out: the roots of Mozilla and the limits of the format."""
 
 from __future__ import annotations
 
