@@ -1,10 +1,10 @@
 """Verified TLS for MicroPython. See README.md.
 
-    import rootlet
-    ctx = rootlet.Context(store="/certs/roots.rtlt")
-    with rootlet.connect("example.org", 443, context=ctx) as c:
-        c.write(b"GET / HTTP/1.0\\r\\nHost: example.org\\r\\n\\r\\n")
-        print(c.read())
+import rootlet
+ctx = rootlet.Context(store="/certs/roots.rtlt")
+with rootlet.connect("example.org", 443, context=ctx) as c:
+    c.write(b"GET / HTTP/1.0\\r\\nHost: example.org\\r\\n\\r\\n")
+    print(c.read())
 """
 
 __version__ = "0.1.0"
@@ -14,7 +14,9 @@ try:
 
     _tls.SSLContext, _tls.CERT_REQUIRED
 except (ImportError, AttributeError):
-    raise ImportError("rootlet: this firmware has no usable module tls; it takes MicroPython 1.24 or later with Mbed TLS")
+    raise ImportError(
+        "rootlet: this firmware has no usable module tls; it takes MicroPython 1.24 or later with Mbed TLS"
+    )
 
 # Modules are loaded when they are first used: each costs RAM.
 _HOME = {

@@ -36,7 +36,9 @@ class CertificateStore:
                 message = "certificate %d %s" % (self.count, message)
             elif isinstance(error, DerError):
                 message = "certificate %d is damaged: %s" % (self.count, message)
-            raise ConfigError("the CA certificates cannot be used: " + message, "Give whole CA certificates, PEM or DER", error)
+            raise ConfigError(
+                "the CA certificates cannot be used: " + message, "Give whole CA certificates, PEM or DER", error
+            )
 
     def lookup(self, name, host=None, digest=None):
         """Anchors whose subject is `name` (DER of a Name): a list of Anchor."""
@@ -69,7 +71,11 @@ def _record(der, webpki):
         raise ValueError("has a key other than RSA, P-256, P-384 or P-521")
     limit = certificate.spki
     flags = 5
-    parts = [b"", _u32(certificate.time(certificate.not_before, limit)), _u32(certificate.time(certificate.not_after, limit))]
+    parts = [
+        b"",
+        _u32(certificate.time(certificate.not_before, limit)),
+        _u32(certificate.time(certificate.not_after, limit)),
+    ]
     if ca:
         if certificate.key_usage >= 0 and not certificate.key_usage & _KEY_CERT_SIGN:
             raise ValueError("is a CA that must not sign certificates (key usage)")

@@ -32,7 +32,8 @@ def bounds(stores):
 
 
 def check(stores):
-    """Raises ClockError if the clock cannot be right, and TrustStoreExpiredError if one of `stores` must not be used any
+    """Raises ClockError if the clock cannot be right, and TrustStoreExpiredError if one of `stores` must not be used
+    any
     more."""
     seconds = now()
     floor, ceiling = bounds(stores)

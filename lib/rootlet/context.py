@@ -10,7 +10,9 @@ def forward_secret_aead(names):
     """Those of the cipher suite `names` that have forward secrecy and authenticated encryption (RFC 9325, 4.2)."""
     chosen = []
     for name in names:
-        if name.startswith("TLS1-3-") or ("-ECDHE-" in name and ("-GCM-" in name or "-CCM" in name or "CHACHA20" in name)):
+        if name.startswith("TLS1-3-") or (
+            "-ECDHE-" in name and ("-GCM-" in name or "-CCM" in name or "CHACHA20" in name)
+        ):
             for weak in _WEAK:
                 if weak in name:
                     break
@@ -38,7 +40,9 @@ class Context:
 
     _entropy_is_good = False
 
-    def __init__(self, store=None, stores=None, cafile=None, cadata=None, ciphers=None, policy="default", timeout_ms=10_000):
+    def __init__(
+        self, store=None, stores=None, cafile=None, cadata=None, ciphers=None, policy="default", timeout_ms=10_000
+    ):
         self.timeout_ms = timeout_ms
         self.webpki = policy == "webpki"
         if policy not in ("default", "webpki"):

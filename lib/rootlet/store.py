@@ -139,7 +139,8 @@ class TrustStore:
             n -= got
 
     def lookup(self, name, host=None, digest=None):
-        """Anchors whose subject is `name` (DER of a Name) and that may sign for `host`: a list of Anchor. `digest`: SHA-256 of
+        """Anchors whose subject is `name` (DER of a Name) and that may sign for `host`: a list of Anchor. `digest`:
+        SHA-256 of
         `name`, if it is known already.
 
         At most 10 reads of the file; memory for one index window and one record.

@@ -1,6 +1,7 @@
 """Sets the clock, and remembers over a power cycle how late it was.
 
-Sources: the real-time clock, which the port reads anyway; a modem's network time; SNTP (RFC 4330). SNTP can be forged by
+Sources: the real-time clock, which the port reads anyway; a modem's network time; SNTP (RFC 4330). SNTP can be
+forged by
 whoever is on the way. So an answer is believed only between the floor and the ceiling of clock.py, and never turns
 a good clock back: the worst a forger can do is to make a board believe in a later time, at which it refuses good
 certificates; it cannot bring expired ones back to life.
@@ -25,12 +26,16 @@ def synchronise(host="pool.ntp.org", stores=(), modem=None, timeout_ms=5_000, po
     Raises ClockError with what every source said; UnsupportedError if this port's clock cannot be set.
     """
     floor, ceiling = clock.bounds(stores)
-    # Nobody needs to believe in a time at which the stores must not be used any more. Without the time they can still be
+    # Nobody needs to believe in a time at which the stores must not be used any more. Without the time they can
+    # still be
     # replaced, and the new one's end is later.
     ends = [store.not_used_after for store in stores if store.not_used_after]
     believed = min(ceiling, max(ends)) if ends else ceiling
     said = []
-    for name, ask in (("the modem", modem and modem.network_time), (host, host and (lambda: query(host, timeout_ms, port)))):
+    for name, ask in (
+        ("the modem", modem and modem.network_time),
+        (host, host and (lambda: query(host, timeout_ms, port))),
+    ):
         if not ask:
             continue
         try:
@@ -50,7 +55,9 @@ def synchronise(host="pool.ntp.org", stores=(), modem=None, timeout_ms=5_000, po
         return clock.now()
     from .errors import ClockError
 
-    raise ClockError("the clock is not set and nobody could tell the time (%s)" % ("; ".join(said) or "nobody was asked"))
+    raise ClockError(
+        "the clock is not set and nobody could tell the time (%s)" % ("; ".join(said) or "nobody was asked")
+    )
 
 
 def utc(seconds):
@@ -59,7 +66,8 @@ def utc(seconds):
 
 
 def query(host, timeout_ms=5_000, port=123):
-    """Asks the time server `host`. Returns seconds since 1970. Raises OSError, or ValueError in words for an answer that
+    """Asks the time server `host`. Returns seconds since 1970. Raises OSError, or ValueError in words for an answer
+    that
     must not be used."""
     import socket
     from os import urandom
@@ -114,7 +122,9 @@ def set_clock(seconds):
     except ImportError:
         from .errors import UnsupportedError
 
-        raise UnsupportedError("this port's clock cannot be set from here", "Set the clock of the system that it runs on")
+        raise UnsupportedError(
+            "this port's clock cannot be set from here", "Set the clock of the system that it runs on"
+        )
     year, month, day, hour, minute, second = calendar(seconds)
     weekday = (seconds // _DAY + 3) % 7  # 1970-01-01 was a Thursday; Monday is 0
     RTC().datetime((year, month, day, weekday, hour, minute, second, 0))

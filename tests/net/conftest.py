@@ -12,6 +12,7 @@ from support.board import run_device_json
 
 PROBE = Path(__file__).with_name("probe.py")
 
+
 @pytest.fixture(scope="session")
 def root() -> pki.Authority:
     return pki.make_ca("session root")

@@ -18,7 +18,7 @@ from rootlet_host.store import anchors_from_certificates, build_store
 from rootlet_host.store.format import Anchor
 from support import pki
 from support.attempt import HOST, Connect, Outcome
-from support.servers import server_context, tls_server
+from support.servers import tls_server
 
 Check = Callable[[pki.Issued], Outcome]
 

@@ -14,7 +14,9 @@ def test_certificate_message_of_sixteen_kilobytes_is_refused_or_verified_without
 ) -> None:
     identity = root.child("issuer").issue(HOST)
     while sum(len(c.tbs_certificate_bytes) + 110 for c in identity.intermediates) < 15_000:
-        identity.intermediates.append(pki.make_ca("x" * 60 + str(len(identity.intermediates)), key="RSA-4096").certificate)
+        identity.intermediates.append(
+            pki.make_ca("x" * 60 + str(len(identity.intermediates)), key="RSA-4096").certificate
+        )
     with tls_server(identity) as server:
         outcome = connect(server.port, options={"heap": "256K"})
     assert outcome.connected or "HandshakeError" in (outcome.kind, *outcome.kinds)

@@ -31,9 +31,7 @@ def assert_flat(outcome: Outcome, kind: str | None) -> None:
     ("case", "kind"),
     [("unknown issuer", "UnknownIssuerError"), ("wrong host", "HostnameError"), ("expired", "ExpiredError")],
 )
-def test_two_hundred_refused_chains_leak_nothing(
-    case: str, kind: str, root: pki.Authority, connect: Connect
-) -> None:
+def test_two_hundred_refused_chains_leak_nothing(case: str, kind: str, root: pki.Authority, connect: Connect) -> None:
     identity = {
         "unknown issuer": lambda: pki.make_ca("stranger").child("issuer").issue(HOST),
         "wrong host": lambda: root.child("issuer").issue("other.example.org"),

@@ -30,9 +30,7 @@ def test_missing_store_is_refused_before_connecting(server: Server, connect: Con
 
 
 @pytest.mark.parametrize("size", [0, 3, 40, 63, 64, 90, -1])
-def test_store_cut_short_is_refused(
-    size: int, store: bytes, server: Server, connect: Connect, tmp_path: Path
-) -> None:
+def test_store_cut_short_is_refused(size: int, store: bytes, server: Server, connect: Connect, tmp_path: Path) -> None:
     path = tmp_path / "cut.rtlt"
     path.write_bytes(store[:size])
     assert connect(server.port, store=str(path)).kind == "TrustStoreDamagedError"

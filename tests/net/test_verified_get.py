@@ -33,9 +33,7 @@ def test_root_of_every_kind_of_key_is_found_in_the_store(key: str, connect: Conn
         assert connect(server.port, store=store).connected
 
 
-def test_chain_of_four_certificates_is_verified_with_the_whole_mozilla_store(
-    connect: Connect, tmp_path: Path
-) -> None:
+def test_chain_of_four_certificates_is_verified_with_the_whole_mozilla_store(connect: Connect, tmp_path: Path) -> None:
     authority = pki.make_ca("R1", key="RSA-4096")
     issuer = authority.child("R3", key="RSA-2048").child("E7", key="P-384").child("WE1")
     store = write_store(tmp_path / "roots.rtlt", authority, mozilla=True)

@@ -9,9 +9,7 @@ from support.servers import tls_server
 
 
 @pytest.mark.parametrize("names", [("other.example.org",), ("example.org",), ("*.board.example.org",), ("127.0.0.2",)])
-def test_certificate_for_other_names_is_refused(
-    names: tuple[str, ...], root: pki.Authority, connect: Connect
-) -> None:
+def test_certificate_for_other_names_is_refused(names: tuple[str, ...], root: pki.Authority, connect: Connect) -> None:
     with tls_server(root.issue(*names)) as server:
         outcome = connect(server.port)
     assert outcome.kind == "HostnameError"
