@@ -431,3 +431,24 @@ def test_watching_a_certificate_message_of_sixteen_kilobytes_copies_no_record():
         assert quiet.counted == count
         # Of each certificate the name is copied twice, and some objects of 16 or 32 bytes are left to be collected.
         assert grown <= 768 + count * (512 + 2 * len(SUB)), (count, grown)
+
+
+def test_no_more_records_are_read_than_are_allowed():
+    data = record(SERVER_HELLO) + record(bytes(40)) + record(bytes(30))
+    for later in (False, True):
+        for most in (1, 3, 65536):
+            observer = HandshakeObserver(Transport(data, most=most), None)
+            if later:
+                observer.established()
+            sizes = []
+            for body in (len(SERVER_HELLO), 40, 30):
+                observer.quota = 1
+                for want in (5, body):
+                    got = 0
+                    while got < want:
+                        got += observer.readinto(bytearray(want - got))
+                sizes.append(body)
+                assert observer.quota == 0
+                assert observer.readinto(bytearray(5)) is None, "that would be the next record"
+            observer.quota = -1
+            assert observer.readinto(bytearray(5)) == 0
