@@ -137,7 +137,7 @@ def test_a_port_that_the_user_may_not_open(virtual_board: VirtualBoard) -> None:
         os._exit(0)
     os.waitpid(child, 0)
     os.close(writer)
-    with open(reader) as said:
+    with os.fdopen(reader) as said:
         assert said.read().startswith(f"2 you may not open {virtual_board.port} (")
 
 
