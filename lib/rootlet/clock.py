@@ -14,13 +14,13 @@ _1970_TO_2000 = const(946684800)
 _FLOOR = const(1640995200)  # 2022-01-01T00:00:00Z
 _YEARS_20 = const(631152000)
 
+_epoch = _1970_TO_2000 if time.gmtime(0)[0] == 2000 else 0
 _remembered = 0  # the time last written to flash: timekeeping.load
 
 
 def now():
     """Seconds since 1970, whatever the port's epoch is."""
-    seconds = int(time.time())
-    return seconds + _1970_TO_2000 if time.gmtime(0)[0] == 2000 else seconds
+    return int(time.time()) + _epoch
 
 
 def bounds(stores):

@@ -114,7 +114,9 @@ class Context:
         """A fresh tls.SSLContext: anchors are loaded into it during the handshake, so it serves one connection."""
         context = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)
         context.verify_mode = tls.CERT_REQUIRED
-        context.set_ciphers(self._ciphers or forward_secret_aead(context.get_ciphers()))
+        if self._ciphers is None:
+            self._ciphers = forward_secret_aead(context.get_ciphers())
+        context.set_ciphers(self._ciphers)
         return context
 
     def is_blocked(self, spki_digest):

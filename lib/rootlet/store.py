@@ -16,7 +16,8 @@ _MAX_BODY = const(1 << 20)
 _MAX_RECORD = const(8192)
 _MAX_PUBLISHER = const(2048)
 _MAX_ENVELOPE = const(4096)
-_WINDOW = const(16)  # index entries that are read in one go at the end of a search
+_WINDOW = const(16)  # index entries on each side of where a key is expected
+_ENTRIES = const(37)  # that are read in one go: both sides, then those of one name and the end of the last
 _CHUNK = const(512)
 _SLOT_FILE = "/store.rtlt"
 
@@ -169,9 +170,34 @@ class TrustStore:
 
     def _find(self, file, key):
         """File positions (start, end) of the records with `key`."""
+        # Keys are hashes, evenly spread, so it can be guessed where one stands. A window around that nearly always has it.
+        low = max(0, ((key[0] << 8 | key[1]) * self.count >> 16) - _WINDOW)
+        window = self._entries(file, low)
+        if low and window[:_KEY_SIZE] >= key:
+            window = self._entries(file, self._search(file, key, 0, low))
+        elif low + _ENTRIES < self.count and window[-_ENTRY_SIZE:-3] <= key:
+            window = self._entries(file, self._search(file, key, low, self.count))
+        ranges = []
+        at = window.find(key)
+        while at >= 0 and len(ranges) < self.MAX_ANCHORS_PER_NAME:
+            if at % _ENTRY_SIZE == 0:
+                start = self._record_start(window, at)
+                end = at + _ENTRY_SIZE
+                end = self._record_start(window, end) if end < len(window) else self._blocked
+                if not self._records <= start < end <= self._blocked:
+                    raise RecordError("index points outside the records")
+                ranges.append((start, end))
+            at = window.find(key, at + 1)
+        return ranges
+
+    def _entries(self, file, low):
+        file.seek(_HEADER_SIZE + low * _ENTRY_SIZE)
+        return file.read(min(self.count - low, _ENTRIES) * _ENTRY_SIZE)
+
+    def _search(self, file, key, low, high):
+        """Where the entries with `key` begin, or would, or at most a window before that; between `low` and `high`."""
         entry = bytearray(_ENTRY_SIZE)
-        low, high = 0, self.count
-        while high - low > _WINDOW:
+        while high - low > 2 * _WINDOW:
             middle = (low + high) // 2
             file.seek(_HEADER_SIZE + middle * _ENTRY_SIZE)
             file.readinto(entry)
@@ -179,20 +205,7 @@ class TrustStore:
                 low = middle + 1
             else:
                 high = middle
-        # Entries with an equal key may go on behind the window, and the last one's end is in its successor.
-        n = min(self.count - low, _WINDOW + self.MAX_ANCHORS_PER_NAME + 1)
-        file.seek(_HEADER_SIZE + low * _ENTRY_SIZE)
-        window = file.read(n * _ENTRY_SIZE)
-        ranges = []
-        for at in range(0, len(window), _ENTRY_SIZE):
-            if window[at : at + _KEY_SIZE] == key and len(ranges) < self.MAX_ANCHORS_PER_NAME:
-                start = self._record_start(window, at)
-                at += _ENTRY_SIZE
-                end = self._record_start(window, at) if at < len(window) else self._blocked
-                if not self._records <= start < end <= self._blocked:
-                    raise RecordError("index points outside the records")
-                ranges.append((start, end))
-        return ranges
+        return low
 
     def _record_start(self, window, at):
         return self._records + (window[at + 5] | window[at + 6] << 8 | window[at + 7] << 16)

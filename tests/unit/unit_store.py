@@ -239,7 +239,7 @@ def test_a_lookup_reads_the_flash_ten_times_at_most():
                     assert counting.reads <= limit, (count, counting.reads)
             finally:
                 del module.open
-            assert counting.largest <= 200
+            assert counting.largest <= 300  # 37 entries of the index
 
 
 def test_the_memory_of_a_lookup_does_not_grow_with_the_store():
