@@ -1,4 +1,4 @@
-"""A verified HTTPS GET whose body streams through the caller's buffer (RFC 9110, RFC 9112)."""
+"""A verified HTTPS GET whose body streams through the caller's buffer (RFC 9110, RFC 9112). `Client` does the rest."""
 
 from micropython import const
 
@@ -33,7 +33,7 @@ def split_url(url, wanted="https", port=443):
     port = int(digits)
     if target[:1] != "/":
         target = "/" + target
-    for c in target:
+    for c in rest:
         if not 0x20 < ord(c) < 0x7F:
             from .errors import ConfigError
 
@@ -43,14 +43,21 @@ def split_url(url, wanted="https", port=443):
 
 class Response:
     """What a server answered. `status` (int), `reason`, `headers` (names in lower case; repeated ones joined by ", "),
-    `connection`. The body is read as it comes and never held."""
+    `connection`. The body is read as it comes and never held.
+
+    The generators yield whenever a non-blocking connection has nothing for now.
+    """
 
     def __init__(self, connection, method="GET"):
         """Reads the head of the response. Raises HTTPError; a TLSError of the connection passes through."""
         self.connection = connection
+        for _ in self._start(method):
+            pass
+
+    def _start(self, method):
         self._room = _MAX_HEAD
         for _ in range(_MAX_INTERIM):
-            self._read_head()
+            yield from self._read_head()
             if self.status >= 200:
                 break
         else:
@@ -100,6 +107,9 @@ class Response:
         while len(line) < _MAX_LINE:
             # In pieces, because `readline` allocates beforehand as much as it may return.
             piece = self.connection.readline(_PIECE)
+            if piece is None:
+                yield
+                continue
             line += piece
             if piece[-1:] == b"\n" or not piece:
                 break
@@ -111,16 +121,17 @@ class Response:
         return line.rstrip(b"\r\n")
 
     def _read_head(self):
-        line = self._line()
+        line = yield from self._line()
         status = line[9:12]
         digits = len(status) == 3 and status.isdigit() and not line[12:13].strip()
         if line[:7] != b"HTTP/1." or line[8:9] != b" " or not digits:
             self._refuse("the server does not speak HTTP/1: %s" % line[:40])
+        self._version = line[7]
         self.status = int(status)
         self.reason = _text(line[13:])
         self.headers = {}
         while True:
-            line = self._line()
+            line = yield from self._line()
             if not line:
                 return
             name, colon, value = line.partition(b":")
@@ -141,38 +152,43 @@ class Response:
 
         Raises TruncationError when the connection ends before the body does.
         """
-        if self._chunked and not self._left and not self._next_chunk():
-            return 0
-        if self._left == 0 or not len(buffer):
-            return 0
-        if self._left < 0:
-            return self.connection.readinto(buffer)
-        n = self.connection.readinto(buffer, min(len(buffer), self._left))
-        if not n:
-            self._cut("the response ends %d bytes too early" % self._left)
-        self._left -= n
-        return n
+        if self._chunked and not self._left:
+            for _ in self._next_chunk():
+                pass
+        return self._take(buffer)
+
+    def _take(self, buffer):
+        """Reads what is left of a chunk, or of a body that has none. None: nothing has come yet."""
+        left = self._left
+        if left and len(buffer):
+            n = self.connection.readinto(buffer, len(buffer) if left < 0 else min(len(buffer), left))
+            if n:
+                self._left -= n if left > 0 else 0
+            elif n == 0:
+                if left > 0:
+                    self._cut("the response ends %d bytes too early" % left)
+                self._left = 0
+            return n
+        return 0
 
     def _next_chunk(self):
-        """Reads the line before a chunk. Returns whether there is one (RFC 9112, 7.1)."""
+        """Reads the line before a chunk, and behind the last one the end of the body (RFC 9112, 7.1)."""
         if self._first_chunk:
             self._first_chunk = False
-        elif self._line():
+        elif (yield from self._line()):
             self._refuse("a chunk of the response has not the length that it said")
         self._room = _MAX_HEAD
-        size = self._line().partition(b";")[0].strip()
+        size = (yield from self._line()).partition(b";")[0].strip()
         for c in size:
             if c not in _HEX:
                 size = b""
         if not 0 < len(size) <= 8:
             self._refuse("a chunk of the response has no length")
         self._left = int(size, 16)
-        if self._left:
-            return True
-        while self._line():  # trailer fields
-            pass
-        self._chunked = False
-        return False
+        if not self._left:
+            while (yield from self._line()):  # trailer fields
+                pass
+            self._chunked = False
 
     def read(self, n=-1):
         """`n` bytes of the body, fewer only at its end; without `n` all of it, which must fit into memory."""
@@ -232,3 +248,14 @@ def get(url, context, headers=None, timeout_ms=10_000, address=None, transport=N
     except BaseException:
         connection.close()
         raise
+
+
+def __getattr__(name):
+    # What only the full client needs costs nothing until it is asked for.
+    if name == "Client":
+        from .web.client import Client as value
+    elif name == "AsyncClient":
+        from .web.aio import AsyncClient as value
+    else:
+        raise AttributeError(name)
+    return value
