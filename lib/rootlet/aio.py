@@ -165,10 +165,7 @@ async def _open(host, port, context, server_hostname, address, timeout_ms, trans
     server_hostname = server_hostname or host
     again = False
     while True:
-        if transport is not None:
-            sock = await transport.connect_async(address or host, port, timeout_ms)
-        else:
-            sock = await _dial(address or host, port)
+        sock = await _dial(address or host, port, timeout_ms, transport)
         handshake = None
         try:
             sock.setblocking(False)
@@ -188,31 +185,38 @@ async def _open(host, port, context, server_hostname, address, timeout_ms, trans
             again = True
 
 
-async def _dial(address, port):
-    import socket
+async def _dial(address, port, timeout_ms, transport):
+    """A connected stream to `address`. The caller keeps the time."""
+    try:
+        if transport is not None:
+            return await transport.connect_async(address, port, timeout_ms)
+        import socket
 
-    from .connection import resolve, send_at_once
+        from .connection import resolve, send_at_once
 
-    for family, kind, protocol, _, where in resolve(address, port):
-        sock = socket.socket(family, kind, protocol)
-        try:
-            sock.setblocking(False)
+        for family, kind, protocol, _, where in resolve(address, port):
+            sock = socket.socket(family, kind, protocol)
             try:
-                sock.connect(where)
-            except OSError as error:
-                if error.errno not in _IN_PROGRESS:
+                sock.setblocking(False)
+                try:
+                    sock.connect(where)
+                except OSError as error:
+                    if error.errno not in _IN_PROGRESS:
+                        raise
+                await _writable(sock)
+                _check_connected(sock, where)
+                send_at_once(sock)
+                return sock
+            except BaseException as error:
+                sock.close()
+                failure = error
+                if not isinstance(error, OSError):
                     raise
-            await _writable(sock)
-            send_at_once(sock)
-            return sock
-        except BaseException as error:
-            sock.close()
-            failure = error
-            if not isinstance(error, OSError):
-                raise
-    from .diagnosis import from_dial
+        raise failure
+    except OSError as error:
+        from .diagnosis import from_dial
 
-    raise from_dial(failure, address, port)
+        raise from_dial(error, address, port)
 
 
 # async

@@ -7,6 +7,7 @@ from micropython import const
 
 _POLL = const(3)
 _CLOSE = const(4)
+_POLL_READ = const(1)
 _MAX_ADDRESSES = const(4)
 _PEER_CLOSE_NOTIFY = const(-0x7880)
 
@@ -27,6 +28,7 @@ class Connection(io.IOBase):
         self._observer = handshake.observer
         self._stream = handshake.run()
         self._blocking = handshake.over
+        self._idle = not handshake.over  # nothing was read or written yet
         self._timeout_s = None
         self._ended = False
         self._held = 0  # bytes of the last write that did not go, of which Mbed TLS may have made a record
@@ -94,6 +96,7 @@ class Connection(io.IOBase):
             # however
             # much that is (mbedtls_ssl_write: "must be called later with the *same* arguments").
             n = self._held
+        self._idle = False
         try:
             went = self._stream.write(data, n)
         except BaseException as error:
@@ -120,10 +123,12 @@ class Connection(io.IOBase):
                 from select import poll
 
                 self._poller = poll()
+            # The client speaks first: who waits for the server before having written must be let in to read all the same.
+            idle = argument & _POLL_READ if self._idle else 0
             self._poller.register(self._stream, argument)
             for ready in self._poller.ipoll(0):
-                return ready[1]
-            return 0
+                return ready[1] | idle
+            return idle
         return -1
 
     def setblocking(self, flag):
@@ -186,6 +191,7 @@ class Connection(io.IOBase):
         # not tell
         # whether that is so for now or for ever. So nothing may come together with the end: at first only what
         # Mbed TLS has already, then one record.
+        self._idle = False
         observer = self._observer
         observer.quota = 0
         got = read(*arguments)

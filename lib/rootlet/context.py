@@ -101,14 +101,10 @@ class Context:
         return self._issuers.get(host, ())
 
     def remember(self, host, issuers):
-        """Keeps the `issuers` of a chain that a handshake saw too late. Returns whether they are news, which make
-        another attempt worth while: servers change their CA."""
-        if not issuers or issuers == self._issuers.get(host):
-            return False
+        """Keeps the `issuers` of a chain that a handshake saw too late."""
         if host not in self._issuers and len(self._issuers) == 8:
             self._issuers.pop(next(iter(self._issuers)))
         self._issuers[host] = issuers
-        return True
 
     def tls_context(self):
         """A fresh tls.SSLContext: anchors are loaded into it during the handshake, so it serves one connection."""

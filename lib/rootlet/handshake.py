@@ -77,7 +77,8 @@ class Handshake:
         self.peer_certificate = None
         self.elapsed_ms = None  # how long `run` took
         self._tls_context.verify_callback = self._verify
-        for name in context.issuers(host):
+        self._issuers_known = context.issuers(host)
+        for name in self._issuers_known:
             self.loader.load(name)
 
     def run(self):
@@ -108,8 +109,10 @@ class Handshake:
     def fail(self, error):
         """Closes the transport, frees Mbed TLS's memory and returns the exception to raise for `error`."""
         self._sock.close()
-        if self._context is not None:
-            self.retry = self._context.remember(self.host, self.issuers)
+        if self.issuers and self._context is not None:
+            # News for this attempt are worth another: servers change their CA, and handshakes run side by side.
+            self.retry = self.issuers != self._issuers_known
+            self._context.remember(self.host, self.issuers)
         self.free()
         collect()  # before the texts are imported
         from .diagnosis import from_handshake
