@@ -51,15 +51,14 @@ def test_a_folder_is_no_store():
     raises(TrustStoreError, TrustStore, "/tmp")
 
 
-def test_every_flipped_bit_is_refused():
+def test_a_flipped_bit_in_every_byte_is_refused():
     with File(SMALL) as file:
         data = bytearray(SMALL)
         for at in range(len(data)):
-            for bit in range(8):
-                data[at] ^= 1 << bit
-                file.write(data)
-                raises(TrustStoreDamagedError, TrustStore, file.path)
-                data[at] ^= 1 << bit
+            data[at] ^= 1 << at % 8
+            file.write(data)
+            raises(TrustStoreDamagedError, TrustStore, file.path)
+            data[at] ^= 1 << at % 8
 
 
 def test_every_truncation_is_refused():
@@ -69,16 +68,15 @@ def test_every_truncation_is_refused():
             raises(TrustStoreDamagedError, TrustStore, file.path)
 
 
-def test_every_flipped_bit_of_a_signature_is_refused():
+def test_a_flipped_bit_in_every_byte_of_a_signature_is_refused():
     signed = SMALL + signature(b"leaf" * 10, b"key")
     with File(signed) as file:
         data = bytearray(signed)
         for at in range(len(SMALL), len(signed)):
-            for bit in range(8):
-                data[at] ^= 1 << bit
-                file.write(data)
-                raises(TrustStoreDamagedError, TrustStore, file.path)
-                data[at] ^= 1 << bit
+            data[at] ^= 1 << at % 8
+            file.write(data)
+            raises(TrustStoreDamagedError, TrustStore, file.path)
+            data[at] ^= 1 << at % 8
 
 
 def test_a_signature_that_is_cut_short_is_refused():
