@@ -172,6 +172,7 @@ class Updater:
                 self._state.partial = [name, tag, digest, broken.got]
                 self._state.save()
             raise broken.error
+        response.close()  # the signature check is a handshake, too: never the memory of two
         try:
             self.store = self.slots.commit(path)
         except BaseException:

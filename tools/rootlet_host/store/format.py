@@ -25,7 +25,8 @@ MAGIC = b"RTLT"
 VERSION = 1
 MAX_ANCHORS = 4096
 MAX_BODY = 1 << 20
-MAX_PUBLISHER = 0xFFFF
+MAX_PUBLISHER = 2048  # what a board reads of it
+MAX_ENVELOPE = 4096
 NO_LIMIT = 0xFFFFFFFF  # a notAfter later than a u32 can say
 ENVELOPE_MAGIC = b"SIGN"
 
@@ -318,6 +319,8 @@ def decode_store(data: bytes) -> Store:
         raise StoreFormatError(f"the store is cut short: {len(data)} bytes instead of {end}")
     if hashlib.sha256(data[:_DIGESTED_HEADER] + data[_HEADER.size : end]).digest() != digest:
         raise StoreFormatError("the digest does not match: the store is damaged")
+    if publisher_size > MAX_PUBLISHER and publisher_size <= body_size:
+        raise StoreFormatError(f"the header says a publisher of {publisher_size} bytes; {MAX_PUBLISHER} is the most")
     records_at = count * _INDEX_ENTRY
     records_size = body_size - records_at - blocked_count * _BLOCKED_SIZE - publisher_size
     if records_size < 0:
@@ -470,6 +473,8 @@ def _decode_blocked(data: bytes) -> tuple[bytes, ...]:
 
 def _decode_envelope(data: bytes, name: str) -> Envelope:
     reader = _Reader(data, "the envelope")
+    if len(data) > MAX_ENVELOPE:
+        raise StoreFormatError(f"the envelope has {len(data)} bytes; {MAX_ENVELOPE} is the most")
     if reader.take(min(4, len(data)), "magic") != ENVELOPE_MAGIC:
         raise StoreFormatError(f"{len(data)} bytes follow the body that are no envelope: they do not begin with SIGN")
     leaf = reader.take(reader.number(2, "leaf"), "leaf")
