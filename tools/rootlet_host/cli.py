@@ -12,6 +12,8 @@ from .board.virtual_command import virtual
 from .catalogue_commands import boards
 from .demo import demo
 from .errors import EXIT_INTERRUPTED, HostError
+from .explain.command import CONTEXT_SETTINGS as EXPLAIN_SETTINGS
+from .explain.command import explain
 from .firmware.commands import app as firmware_app
 from .flash.commands import flash
 from .keys import app as keys_app
@@ -33,6 +35,7 @@ app.add_typer(firmware_app)
 app.command()(boards)
 app.command()(flash)
 app.command()(demo)
+app.command(context_settings=EXPLAIN_SETTINGS)(explain)
 app.command()(virtual)
 app.command()(publish)
 
