@@ -23,7 +23,7 @@ Send = Callable[[ssl.SSLSocket], None]
 def fetch(root: pki.Authority, cafile: Path) -> Callable[..., Any]:
     """Lets the board GET from a server that runs `handler`; returns its report. Nothing may stay open.
 
-    The heap is that of a 64-bit MicroPython which compiles the sources: a board needs less than half of it.
+    The heap also holds the sources while they are compiled: with 128K importing the errors can fail for want of memory.
     """
 
     def run(handler: Send, heap: str = "192K", **request: Any) -> Any:
