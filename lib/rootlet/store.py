@@ -170,7 +170,7 @@ class TrustStore:
 
     def _find(self, file, key):
         """File positions (start, end) of the records with `key`."""
-        # Keys are hashes, evenly spread, so it can be guessed where one stands. A window around that nearly always has it.
+        # Keys are hashes, evenly spread, so it can be guessed where one stands; a window there nearly always has it.
         low = max(0, ((key[0] << 8 | key[1]) * self.count >> 16) - _WINDOW)
         window = self._entries(file, low)
         if low and window[:_KEY_SIZE] >= key:
