@@ -158,3 +158,9 @@ class HTTPError(TLSError):
     """The server's answer breaks HTTP, or is more than a board can take."""
 
     remedy = "The server or something before it is at fault"
+
+
+class DigestError(HTTPError):
+    """The data is complete and not what it should be."""
+
+    remedy = "Do not use the data; check the digest and where it comes from"
