@@ -8,8 +8,10 @@ from typing import Annotated
 import typer
 
 from . import __version__
+from .board.push_commands import list_command, pull_command, push_command
 from .board.virtual_command import virtual
 from .catalogue_commands import boards
+from .certs_commands import app as certs_app
 from .demo import demo
 from .errors import EXIT_INTERRUPTED, HostError
 from .explain.command import CONTEXT_SETTINGS as EXPLAIN_SETTINGS
@@ -29,14 +31,18 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+store_app.command("list")(list_command)
+store_app.command("pull")(pull_command)
 app.add_typer(store_app)
 app.add_typer(keys_app)
+app.add_typer(certs_app)
 app.add_typer(firmware_app)
 app.command()(boards)
 app.command()(flash)
 app.command()(demo)
 app.command(context_settings=EXPLAIN_SETTINGS)(explain)
 app.command()(virtual)
+app.command("push")(push_command)
 app.command()(publish)
 
 

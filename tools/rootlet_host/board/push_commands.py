@@ -1,0 +1,235 @@
+"""`rootlet push`, `rootlet store list` and `rootlet store pull`."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
+
+from ..errors import HostError, UsageError
+from ..files import read_file, write_atomic
+from ..output import err, out, print_json
+from ..store.format import decode_store
+from .link import LinkError
+from .ports import attached_ports, resolve_port
+from .push import Outcome, push
+from .store_on_board import StoreOnBoard, pull, stores_on_board
+from .transport import Board
+
+PortsOption = Annotated[
+    list[str] | None,
+    typer.Option("--port", "-p", metavar="PORT", help="A path, id:SERIAL or VID:PID. Give it again for more boards."),
+]
+PortOption = Annotated[
+    str | None,
+    typer.Option("--port", "-p", metavar="PORT", help="A path, id:SERIAL or VID:PID; default: the only board."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+PathOption = Annotated[
+    str | None,
+    typer.Option("--path", metavar="PATH", help="The store on the board. Default: what its configuration says."),
+]
+
+
+@dataclass(frozen=True)
+class _Result:
+    port: str
+    outcome: Outcome | None
+    error: HostError | None
+
+    def to_json(self) -> dict[str, Any]:
+        if self.outcome is None:
+            message, remedy = (self.error.message, self.error.remedy) if self.error else ("", "")
+            return {"port": self.port, "result": "failed", "error": message, "remedy": remedy}
+        outcome = self.outcome
+        return {
+            "port": self.port,
+            "result": outcome.result,
+            "path": outcome.path,
+            "sequence": outcome.sequence,
+            "sequence_before": outcome.sequence_before,
+            "size_bytes": outcome.size,
+            "sent_bytes": outcome.sent,
+            "seconds": round(outcome.seconds, 3),
+            "checks": {check.name: {"state": check.state, "detail": check.detail} for check in outcome.checks},
+            "board": outcome.info.to_json(),
+        }
+
+
+def push_command(
+    store: Annotated[Path, typer.Argument(metavar="STORE", help="The trust store, like roots.rtlt.")],
+    ports: PortsOption = None,
+    every: Annotated[bool, typer.Option("--all", help="Push to every attached board, all at once.")] = False,
+    rollback: Annotated[
+        bool, typer.Option("--rollback", help="Allow a sequence that is not above the one in force.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything and write nothing.")] = False,
+    path: PathOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Put a trust store on a board over USB.
+
+    The store in force stays so until the new one was read back and its signature was verified on the board.
+    """
+    data = read_file(store, "the store")
+    decode_store(data)
+    names = _names(ports, every)
+    with _Boards(names, show=not as_json) as boards:
+        results = boards.run(
+            lambda board, report: push(
+                board, data, path=path, rollback=rollback, dry_run=dry_run, progress=lambda *done: report(*done)
+            ),
+            len(data),
+        )
+    if as_json:
+        print_json([result.to_json() for result in results])
+    failed = [result for result in results if result.error is not None]
+    if len(results) == 1 and failed and failed[0].error is not None:
+        raise failed[0].error
+    if not as_json:
+        for result in results:
+            _show(result)
+    if failed:
+        raise HostError(f"{len(failed)} of {len(results)} boards have no new store")
+
+
+def list_command(port: PortOption = None, path: PathOption = None, as_json: JsonOption = False) -> None:
+    """Show the trust stores on a board, and which one is in force."""
+    with Board(port) as board:
+        there = stores_on_board(board, path)
+        name = board.port
+    if as_json:
+        stores = [store.to_json() for store in there.stores]
+        print_json({"port": name, "path": there.path, "unsigned": there.unsigned, "stores": stores})
+        return
+    if not there.stores:
+        raise HostError(f"there is no trust store at {there.path} on {name}", remedy="push one: rootlet push STORE")
+    for store in there.stores:
+        out.print(_describe(store), markup=False, soft_wrap=True)
+
+
+def pull_command(
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Where to write it.")] = Path(
+        "roots.rtlt"
+    ),
+    port: PortOption = None,
+    path: PathOption = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace FILE if it exists.")] = False,
+) -> None:
+    """Fetch the trust store in force from a board."""
+    if output.exists() and not force:
+        raise UsageError(f"{output} exists", remedy="name another file with --output, or give --force")
+    with Board(port) as board:
+        in_force = stores_on_board(board, path).in_force
+        if in_force is None:
+            raise HostError(f"no trust store is in force on {board.port}", remedy="push one: rootlet push STORE")
+        data = pull(board, in_force)
+    decode_store(data)
+    write_atomic(output, data)
+    out.print(f"{output}: sequence {in_force.sequence}, {in_force.anchors} anchors", markup=False, soft_wrap=True)
+
+
+def _names(ports: list[str] | None, every: bool) -> list[str]:
+    if not every:
+        chosen: list[str | None] = [*ports] if ports else [None]
+        return list(dict.fromkeys(resolve_port(name) for name in chosen))
+    if ports:
+        raise UsageError("--all and --port exclude each other", remedy="leave one out")
+    found = [port.device for port in attached_ports()]
+    if not found:
+        raise UsageError("no board was found on any USB port", remedy="plug them in, or name their ports with --port")
+    return found
+
+
+class _Boards:
+    """Several boards at work at once, with a bar for each."""
+
+    def __init__(self, ports: list[str], *, show: bool) -> None:
+        self._ports = ports
+        self._stop = threading.Event()
+        self._bars: Progress | None = None
+        if show and err.is_terminal:
+            self._bars = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                DownloadColumn(),
+                TransferSpeedColumn(),
+                TextColumn("{task.fields[phase]}"),
+                console=err,
+            )
+
+    def __enter__(self) -> _Boards:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+
+    def run(self, work: Callable[[Board, Callable[[str, int, int], None]], Outcome], total: int) -> list[_Result]:
+        """`work` for every board, in the order of the ports. Ctrl-C stops all of them at the next chunk."""
+        bars: AbstractContextManager[Any] = self._bars if self._bars is not None else nullcontext()
+        with bars, ThreadPoolExecutor(max_workers=len(self._ports)) as pool:
+            jobs = [pool.submit(self._one, port, work, total) for port in self._ports]
+            try:
+                wait(jobs)
+            except KeyboardInterrupt:
+                self._stop.set()
+                wait(jobs)
+                raise
+            return [job.result() for job in jobs]
+
+    def _one(self, port: str, work: Callable[[Board, Callable[[str, int, int], None]], Outcome], total: int) -> _Result:
+        bar = self._bars.add_task(port, total=total, phase="connecting") if self._bars is not None else None
+
+        def report(phase: str, done: int, of: int) -> None:
+            if self._stop.is_set():
+                raise LinkError("stopped", remedy="")
+            self._update(bar, phase, done)
+
+        try:
+            with Board(port) as board:
+                outcome = work(board, report)
+            self._update(bar, outcome.result, total)
+            return _Result(port, outcome, None)
+        except HostError as error:
+            self._update(bar, "failed", None)
+            return _Result(port, None, error)
+
+    def _update(self, bar: TaskID | None, phase: str, done: int | None) -> None:
+        if self._bars is not None and bar is not None:
+            self._bars.update(bar, completed=done, phase=phase)
+
+
+def _show(result: _Result) -> None:
+    if result.outcome is None:
+        err.print(f"{result.port}: {result.error}", markup=False, soft_wrap=True)
+        return
+    outcome = result.outcome
+    before = "none" if outcome.sequence_before is None else str(outcome.sequence_before)
+    if outcome.result == "unchanged":
+        text = f"sequence {outcome.sequence} is in force already, nothing was sent"
+    elif outcome.result == "pushed":
+        text = f"sequence {before} -> {outcome.sequence} in {outcome.path}, {outcome.size} bytes"
+        text += f" ({outcome.sent} sent) in {outcome.seconds:.2f} s, {outcome.bytes_per_second / 1000:.1f} kB/s"
+    else:
+        text = f"sequence {before} -> {outcome.sequence} would be pushed, {outcome.size} bytes"
+    out.print(f"{result.port}: {text}", markup=False, soft_wrap=True)
+    for check in outcome.checks:
+        line = f"  {check.state:4} {check.name}" + (f": {check.detail}" if check.detail else "")
+        out.print(line, markup=False, soft_wrap=True)
+
+
+def _describe(store: StoreOnBoard) -> str:
+    if store.fault:
+        return f"{store.path}: {store.state}: {store.fault}"
+    issued = datetime.fromtimestamp(store.issued_at, timezone.utc).strftime("%Y-%m-%d")
+    signed = "signed" if store.signed else "not signed"
+    text = f"{store.path}: {store.state}, sequence {store.sequence} of {issued}, {store.anchors} anchors, "
+    return text + f"{store.size} bytes, {signed}, digest {store.digest[:16]}"
