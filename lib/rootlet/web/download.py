@@ -1,0 +1,154 @@
+"""Downloads into a file that go on where they broke off (RFC 9110, 14), and files that are replaced as a whole."""
+
+import os
+
+from micropython import const
+
+from ..errors import DigestError, HTTPError
+from .response import hexadecimal
+
+_PIECE = const(2048)
+_MAX_VALIDATOR = const(256)
+
+
+def download(client, url, path, digest, options):
+    """See Client.download. `path`.part holds what came, `path`.etag what the server calls that version of it."""
+    part = path + ".part"
+    note = path + ".etag"
+    limit = options.pop("max_bytes", client._max_bytes)
+    given = options.pop("headers", None) or {}
+    for _ in range(2):
+        headers = dict(given)
+        headers["Accept-Encoding"] = "identity"  # ranges count the bytes as they are sent
+        have = _size(part)
+        validator = _read(note) if have else None
+        if validator:
+            headers["Range"] = "bytes=%d-" % have
+            headers["If-Range"] = validator
+        response = yield from client._request("GET", url, headers=headers, max_bytes=limit, **options)
+        with response:
+            if validator and response.status == 416:
+                response.close()
+                if response.headers.get("content-range") == "bytes */%d" % have:
+                    return _finish(part, note, path, digest, _hash(part, digest))
+                remove(note)  # it changed, or we are wrong about what we have: once more from the beginning
+                continue
+            if validator and response.status == 206:
+                total = _total(response, have)
+            elif response.status == 200:
+                have = 0
+                total = None
+                remove(note)
+            else:
+                raise HTTPError("%s answers %d %s" % (url, response.status, response.reason), "Check the URL")
+            digested = _hash(part, digest) if have else _hash(None, digest)
+            with open(part, "ab" if have else "wb") as file:
+                if not have:
+                    _write(note, _validator(response.headers))
+                buffer = bytearray(_PIECE)
+                view = memoryview(buffer)
+                while True:
+                    n = yield from response._readinto(buffer)
+                    if not n:
+                        break
+                    have += n
+                    if limit is not None and have > limit:
+                        raise HTTPError("%s has more than %d bytes" % (url, limit), "Raise max_bytes")
+                    file.write(view[:n])
+                    if digested:
+                        digested.update(view[:n])
+            if total is not None and have != total:
+                remove(note)
+                raise HTTPError("%s has %d bytes where it said %d" % (url, have, total))
+            return _finish(part, note, path, digest, digested)
+    raise HTTPError("%s refuses every range" % url)
+
+
+def _finish(part, note, path, digest, digested):
+    have = _size(part)
+    remove(note)
+    if digested:
+        found = digested.digest()
+        if found != digest:
+            remove(part)
+            raise DigestError("the SHA-256 of %s is %s" % (path, hexadecimal(found)))
+    replace(part, path)
+    return have
+
+
+def _total(response, have):
+    """Bytes of the whole, None if the server does not say. Raises HTTPError for a part that was not asked for."""
+    unit, _, rest = response.headers.get("content-range", "").partition(" ")
+    span, _, total = rest.partition("/")
+    first, _, last = span.partition("-")
+    if unit != "bytes" or first != str(have) or not last.isdigit() or not (total == "*" or total.isdigit()):
+        raise HTTPError("the server sends %s instead of the rest" % response.headers.get("content-range"))
+    return None if total == "*" else int(total)
+
+
+def _validator(headers):
+    """What makes If-Range safe: a strong entity tag, or a date that is old enough to be one (RFC 9110, 8.8.2.2)."""
+    tag = headers.get("etag", "")
+    if tag[:1] == '"':
+        return tag
+    date = headers.get("last-modified", "")
+    return date if date != headers.get("date", date) and not tag else ""
+
+
+def _hash(part, digest):
+    """A SHA-256 of the file `part`; None if no `digest` is wanted."""
+    if digest is None:
+        return None
+    from hashlib import sha256
+
+    digested = sha256()
+    if part is not None:
+        buffer = bytearray(_PIECE)
+        view = memoryview(buffer)
+        with open(part, "rb") as file:
+            while True:
+                n = file.readinto(buffer)
+                if not n:
+                    break
+                digested.update(view[:n])
+    return digested
+
+
+def _size(path):
+    try:
+        return os.stat(path)[6]
+    except OSError:
+        return 0
+
+
+def _read(path):
+    try:
+        with open(path) as file:
+            return file.read(_MAX_VALIDATOR)
+    except (OSError, UnicodeError):
+        return None
+
+
+def _write(path, text):
+    if text and len(text) <= _MAX_VALIDATOR:
+        with open(path, "w") as file:
+            file.write(text)
+
+
+def remove(path):
+    try:
+        os.remove(path)
+    except OSError:
+        pass
+
+
+def replace(part, path):
+    """Gives the file `part` the name `path`, over whatever has it."""
+    try:
+        os.rename(part, path)
+    except OSError:
+        # FAT renames over nothing. A power failure between these two leaves `part`, complete.
+        remove(path)
+        os.rename(part, path)
+    if hasattr(os, "sync"):
+        os.sync()

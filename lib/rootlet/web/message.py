@@ -1,0 +1,223 @@
+"""A request: what is asked, of whom, with which body; and how a redirect changes it."""
+
+from micropython import const
+
+from ..http import _field, split_url
+
+_PIECE = const(1024)
+# May be sent again when nobody knows whether the first time arrived (RFC 9110, 9.2.2).
+_IDEMPOTENT = ("GET", "HEAD", "PUT", "DELETE", "OPTIONS")
+# For one host only: no other may see them.
+_SECRETS = ("authorization", "cookie", "proxy-authorization")
+
+
+def refuse(message, remedy):
+    from ..errors import ConfigError
+
+    raise ConfigError(message, remedy)
+
+
+def base64(user, password):
+    """The credentials of HTTP's Basic scheme (RFC 7617)."""
+    from binascii import b2a_base64
+
+    if ":" in user:
+        refuse("a user name with a colon cannot be sent", "RFC 7617 has no way to")
+    return str(b2a_base64(("%s:%s" % (user, password)).encode()), "ascii").rstrip()
+
+
+class Message:
+    """One request. Refuses everything that would break it before anybody is dialled.
+
+    `body`: None, str, bytes-like, an open file (anything with readinto), or an iterable of bytes-likes; `length` its bytes
+    where they are not obvious: otherwise the body is sent in chunks. `json`: an object to send instead.
+    """
+
+    def __init__(self, method, url, headers=None, body=None, json=None, length=None, auth=None, bearer=None):
+        for c in method:
+            if not "A" <= c <= "Z":
+                refuse("%s is no method of HTTP" % repr(method), "Use GET, HEAD, POST, PUT, DELETE or another word")
+        self.method = method
+        self._aim(url)
+        self.headers = {}
+        for name in headers or ():
+            value = str(headers[name])
+            _field(name, value)
+            self.headers[name] = value
+        if json is not None:
+            from json import dumps
+
+            body = dumps(json)
+            self._default("Content-Type", "application/json")
+        if auth is not None:
+            self.headers["Authorization"] = "Basic " + base64(auth[0], auth[1])
+        elif bearer is not None:
+            self.headers["Authorization"] = "Bearer " + bearer
+            _field("Authorization", self.headers["Authorization"])
+        self._take_body(body, length)
+
+    def _take_body(self, body, length):
+        self._start = None
+        if isinstance(body, str):
+            body = body.encode()
+        if isinstance(body, (bytes, bytearray, memoryview)):
+            length = len(body)
+            self.repeatable = True
+        elif body is None:
+            length = None if self.method in ("GET", "HEAD", "DELETE", "OPTIONS") else 0
+            self.repeatable = True
+        elif hasattr(body, "readinto"):
+            try:
+                self._start = body.seek(0, 1)
+                if length is None:
+                    length = body.seek(0, 2) - self._start
+                    body.seek(self._start)
+            except (AttributeError, OSError):
+                self._start = None
+            self.repeatable = self._start is not None
+        else:
+            self.repeatable = isinstance(body, (list, tuple))
+        self.body = body
+        self.length = length
+
+    def _default(self, name, value):
+        for known in self.headers:
+            if known.lower() == name.lower():
+                return
+        self.headers[name] = value
+
+    def _aim(self, url):
+        secure = url[:8].lower() == "https://"
+        host, port, self.target = split_url(url) if secure else split_url(url, "http", 80)
+        self.url = url
+        self.origin = secure, host.lower(), port
+
+    def is_idempotent(self):
+        return self.repeatable and self.method in _IDEMPOTENT
+
+    def head(self, accept, keep):
+        """The lines before the body; `accept`: content codings; `keep`: whether the connection shall last."""
+        secure, host, port = self.origin
+        if port != (443 if secure else 80):
+            host = "%s:%d" % (host, port)
+        lines = "%s %s HTTP/1.1\r\nHost: %s\r\n" % (self.method, self.target, host)
+        self._default("Accept-Encoding", accept)
+        for name in self.headers:
+            lines += _field(name, self.headers[name])
+        if not keep:
+            lines += "Connection: close\r\n"
+        if self.length is not None:
+            lines += "Content-Length: %d\r\n" % self.length
+        elif self.body is not None:
+            lines += "Transfer-Encoding: chunked\r\n"
+        return (lines + "\r\n").encode()
+
+    def send(self, link, accept, keep):
+        """Writes the request to `link`. A body that turns out longer or shorter than it said raises ConfigError."""
+        head = self.head(accept, keep)
+        body = self.body
+        if isinstance(body, (bytes, bytearray)) and len(body) <= _PIECE:
+            head += body  # in one record
+            body = None
+        yield from link.write(head)
+        head = None
+        if body is None:
+            return
+        if isinstance(body, (bytes, bytearray, memoryview)):
+            yield from link.write(body)
+            return
+        if self._start is not None:
+            body.seek(self._start)
+        left = self.length
+        for piece in _pieces(body, left) if hasattr(body, "readinto") else body:
+            if isinstance(piece, str):
+                piece = piece.encode()
+            n = len(piece)
+            if left is not None:
+                if n > left:
+                    refuse("the body is longer than its length, %d bytes" % self.length, "Give the right length")
+                left -= n
+                yield from link.write(piece)
+            elif n:
+                # In one record while that is cheap. An empty chunk would be the end.
+                if n <= _PIECE:
+                    yield from link.write(b"%x\r\n" % n + piece + b"\r\n")
+                else:
+                    yield from link.write(b"%x\r\n" % n)
+                    yield from link.write(piece)
+                    yield from link.write(b"\r\n")
+        if left:
+            refuse("the body is %d bytes shorter than its length" % left, "Give the right length")
+        if left is None:
+            yield from link.write(b"0\r\n\r\n")
+
+    def redirect(self, status, location):
+        """Goes where a response leads. Raises HTTPError if it may not."""
+        from ..errors import ConfigError, HTTPError
+
+        secure = self.origin[0]
+        origin = self.origin
+        try:
+            self._aim(_resolve(self.url, location))
+        except ConfigError as error:
+            raise HTTPError("the server redirects to %s" % (location[:80] or "nowhere"), None, error)
+        if secure and not self.origin[0]:
+            raise HTTPError("the server redirects from https to %s" % location[:80], "It must stay with https")
+        if status == 303 and self.method != "HEAD" or status <= 302 and self.method == "POST":
+            self.method = "GET"
+            self._take_body(None, None)
+            self._drop(("content-type",))
+        elif not self.repeatable:
+            raise HTTPError("the server redirects a request whose body cannot be sent again", "Ask %s" % self.url)
+        if origin != self.origin:
+            self._drop(_SECRETS)
+
+    def _drop(self, names):
+        for name in list(self.headers):
+            if name.lower() in names:
+                del self.headers[name]
+
+
+def _pieces(file, left):
+    buffer = bytearray(_PIECE)
+    view = memoryview(buffer)
+    while left is None or left:
+        n = file.readinto(buffer if left is None or left >= _PIECE else view[:left])
+        if not n:
+            return
+        if left is not None:
+            left -= n
+        yield view[:n]
+
+
+def _resolve(base, location):
+    """The URL that `location`, seen from `base`, means (RFC 3986, 5.2)."""
+    scheme, colon, _ = location.partition(":")
+    if colon and not ("/" in scheme or "?" in scheme or "#" in scheme):
+        return location
+    scheme = base.partition("://")[0]
+    if location[:2] == "//":
+        return scheme + ":" + location
+    end = len(base)
+    start = len(scheme) + 3
+    for mark in "?#":
+        found = base.find(mark)
+        if 0 <= found < end:
+            end = found
+    path = base.find("/", start)
+    if path < 0 or path > end:
+        path = end
+    if location[:1] == "/":
+        return base[:path] + location
+    if location[:1] in "?#":
+        return base[:end] + location
+    folder = base[path : base.rfind("/", start, end) + 1] or "/"
+    parts = []
+    rest, mark, query = location.partition("?")
+    for part in (folder + rest).split("/")[1:]:
+        if part == "..":
+            if parts:
+                parts.pop()
+        else:
+            parts.append(part)
+    return base[:path] + "/" + "/".join([part for part in parts if part != "."]) + mark + query
