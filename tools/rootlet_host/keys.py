@@ -56,7 +56,9 @@ def new(
     certificate = publisher_certificate(name, key)
     encryption: serialization.KeySerializationEncryption = serialization.NoEncryption()
     if not no_passphrase:
-        encryption = serialization.BestAvailableEncryption(_passphrase(f"New passphrase for {key_path}", confirm=True))
+        encryption = serialization.BestAvailableEncryption(
+            ask_passphrase(f"New passphrase for {key_path}", confirm=True)
+        )
     write_atomic(
         key_path,
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption),
@@ -80,7 +82,7 @@ def load_private_key(path: Path) -> ec.EllipticCurvePrivateKey:
         key = serialization.load_pem_private_key(data, None)
     except TypeError:  # encrypted
         try:
-            key = serialization.load_pem_private_key(data, _passphrase(f"Passphrase for {path}"))
+            key = serialization.load_pem_private_key(data, ask_passphrase(f"Passphrase for {path}"))
         except ValueError as error:
             raise HostError(f"{path} cannot be decrypted: wrong passphrase") from error
     except Exception as error:  # ValueError, UnsupportedAlgorithm
@@ -101,7 +103,8 @@ def load_publisher(
     return load_private_key(key_path), certificate
 
 
-def _passphrase(prompt: str, *, confirm: bool = False) -> bytes:
+def ask_passphrase(prompt: str, *, confirm: bool = False) -> bytes:
+    """The passphrase in ROOTLET_PASSPHRASE, else what is typed; `UsageError` if there is nobody to type."""
     text = os.environ.get(PASSPHRASE_VARIABLE)
     if text is None:
         if not sys.stdin.isatty():
