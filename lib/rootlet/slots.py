@@ -12,8 +12,11 @@ made anew once they exist, and each slot has its own directory: see docs/updates
 
 import os
 
+from micropython import const
+
 from .store import TrustStore, claimed_sequence, current, slot_path
 
+_ENOSPC = const(28)  # module errno has no name for it: py/mperrno.h
 _POLICIES = ("never", "first-push", "usb")
 
 
@@ -159,21 +162,18 @@ class SlotFile:
         try:
             self._file = open(path, "r+b")
         except OSError:
-            self._file = open(path, "wb")
+            _create(path)
+            self._file = open(path, "r+b")
         self._size = self._file.seek(0, 2)
         self._file.seek(start)
 
     def write(self, data):
-        first = not self._at
-        if first:
+        if not self._at:
             self._file.write(TrustStore.PENDING)
             data = memoryview(data)[4:]
             self._at = 4
         self._file.write(data)
         self._at += len(data)
-        if first and not self._size:
-            # FAT notes where a file begins when it is first synced. What a power failure leaves before that is lost.
-            self._file.flush()
 
     def close(self):
         """Ends the store here, whatever was in the slot before."""
@@ -187,6 +187,30 @@ class SlotFile:
 
 def _folder(path):
     return path.rpartition("/")[0]
+
+
+def _create(path):
+    """Makes the file of a slot. On FAT, where a file begins is noted when it is closed; what a power failure leaves of
+    it before that is lost, so it is closed at once."""
+    for _ in range(2):
+        try:
+            with open(path, "wb") as file:
+                file.write(TrustStore.PENDING)
+            if _read(path) is not None:
+                return
+        except OSError as error:
+            if error.errno == _ENOSPC:
+                raise
+        # A power failure left noise in the folder itself, so that even what was just made is not found in it.
+        # Nothing in it was in force, but it cannot be emptied either: it stays, under another name.
+        folder = _folder(path)
+        for number in range(10):
+            try:
+                os.rename(folder, "%s.bad%d" % (folder, number))
+                break
+            except OSError:
+                pass
+        os.mkdir(folder)
 
 
 def _read(path):

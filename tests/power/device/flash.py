@@ -2,6 +2,7 @@
 
 import os
 from errno import EIO
+from hashlib import sha256
 
 import vfs
 from micropython import const
@@ -10,10 +11,18 @@ _BLOCK_COUNT = const(4)
 _BLOCK_SIZE = const(5)
 
 
+def noise(n, seed):
+    # The same bytes each time, so that a test that fails does so again.
+    data = b""
+    while len(data) < n:
+        data += sha256(b"%d %d" % (seed, len(data))).digest()
+    return data[:n]
+
+
 class Flash:
-    # Writes `budget` units (sectors on FAT, what littlefs programs in one go) and then fails: `fate` says what becomes of
-    # the last one. "drop": nothing of it is written. "half": its first half is. "garbage": and the rest is random.
-    # Later writes do nothing, later reads fail.
+    # Writes `budget` units (sectors on FAT, what littlefs programs in one go) and then fails: `fate` says what becomes
+    # of the last one. "drop": nothing of it is written. "half": its first half is. "garbage": and the rest is random.
+    # "noise": all of it is random. Later writes do nothing, later reads fail.
 
     def __init__(self, data, block_size):
         self.data = data
@@ -44,10 +53,12 @@ class Flash:
         n = len(buffer)
         if self.writes == self.budget:
             self.failed_at = at
-            if self.fate != "drop":
+            if self.fate in ("half", "garbage"):
                 self.data[at : at + n // 2] = buffer[: n // 2]
             if self.fate == "garbage":
-                self.data[at + n // 2 : at + n] = os.urandom(n - n // 2)
+                self.data[at + n // 2 : at + n] = noise(n - n // 2, self.writes)
+            elif self.fate == "noise":
+                self.data[at : at + n] = noise(n, self.writes)
         else:
             self.writes += 1
             self.data[at : at + n] = buffer

@@ -79,7 +79,7 @@ free_after = flash.free_bytes()
 
 points = 0
 faults = []
-lost_bytes = 0
+lost_bytes = {}
 for fate in r["fates"]:
     budget = 0
     while True:
@@ -88,7 +88,7 @@ for fate in r["fates"]:
             break
         points += 1
         budget += 1
-        lost_bytes = max(lost_bytes, lost)
+        lost_bytes[fate] = max(lost_bytes.get(fate, 0), lost)
         if fault:
             faults.append(fate + ", " + fault)
 
@@ -96,9 +96,8 @@ for fate in r["fates"]:
 data = bytearray(image)
 for i in range(r.get("in_a_row", 0)):
     device = power_cycle(data)
-    device.budget = os.urandom(1)[0] % budget
-    device.fate = r["fates"][i % len(r["fates"])]
-    # Never the last of the old store's own file: the other slot is what is written.
+    device.budget = flash.noise(1, i)[0] % budget
+    device.fate = r["fates"][i % 3]
     try:
         step()
     except OSError:
