@@ -12,7 +12,7 @@ LIMBO  ?=
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint versions micropython32 conformance flash boards bench memory clean
+.PHONY: help setup run test lint versions micropython32 conformance flash boards virtual push bench memory clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "  make %-12s %s\n", $$1, $$2}'
@@ -55,6 +55,12 @@ flash: $(STAMP) ## Write MicroPython to a board (BOARD=ESP32_GENERIC PORT=/dev/t
 
 boards: $(STAMP) ## List the boards that rootlet knows
 	@$(BIN)/rootlet boards
+
+virtual: $(STAMP) ## Run a board without hardware until Ctrl-C (ARGS="--image FILE")
+	@$(BIN)/rootlet virtual $(ARGS)
+
+push: $(STAMP) ## Put a trust store on a board (PORT=/dev/ttyUSB0, STORE=certs/roots.rtlt, ARGS=--rollback)
+	@$(BIN)/rootlet push '$(or $(STORE),certs/roots.rtlt)' $(if $(PORT),--port '$(PORT)') $(ARGS)
 
 bench: $(STAMP) ## Measure speed and size against bare tls, side by side
 	@$(BIN)/python tools/dev/bench.py $(ARGS)

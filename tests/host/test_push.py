@@ -36,6 +36,8 @@ from rootlet_host.store import StoreFormatError, anchors_from_certificates, buil
 
 ROOTLET = Path(sysconfig.get_path("scripts")) / "rootlet"
 Make = Callable[..., VirtualBoard]
+# Some roots that certifi lists have serial numbers that cryptography does not like.
+pytestmark = pytest.mark.filterwarnings("ignore:Parsed a serial number")
 
 
 @dataclass

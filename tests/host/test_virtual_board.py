@@ -20,6 +20,7 @@ from rootlet_host.board.flash import parse_size
 from rootlet_host.board.output_filter import OutputFilter
 from rootlet_host.board.virtual import VirtualBoard
 from rootlet_host.errors import HostError, UsageError
+from rootlet_host.interpreter import find_micropython
 
 ROOTLET = Path(sysconfig.get_path("scripts")) / "rootlet"
 Make = Callable[..., VirtualBoard]
@@ -275,6 +276,19 @@ def test_ctrl_c_reaches_a_program_that_is_just_about_to_start(virtual_board: Vir
     assert run(virtual_board, "print('here')") == "here\n"
 
 
+def test_ctrl_c_stops_programs_of_an_interpreter_that_is_a_program_of_its_own(tmp_path: Path) -> None:
+    wrapped = tmp_path / "micropython"  # no Python script, so the bridge cannot start it by its launcher
+    wrapped.write_text(f'#!/bin/sh\nexec {find_micropython()} "$@"\n')
+    wrapped.chmod(0o755)
+    with VirtualBoard(interpreter=wrapped, heap="128K") as board:
+        for work in ("while True: pass", "import time\nwhile True: time.sleep_ms(20)"):
+            with raw_repl(board) as transport:
+                transport.exec_raw_no_follow(work)
+                transport.serial.write(b"\x03")
+                _, error = transport.follow(5)
+            assert b"KeyboardInterrupt" in error
+
+
 def test_ctrl_c_is_data_while_a_program_asks_for_it(virtual_board: VirtualBoard) -> None:
     with raw_repl(virtual_board) as transport:
         transport.exec_raw_no_follow(
@@ -424,3 +438,15 @@ def test_a_missing_interpreter_is_named(tmp_path: Path) -> None:
 def test_an_interpreter_that_is_not_micropython_is_an_error() -> None:
     with pytest.raises(HostError, match=r"while starting|cannot make|start program failed|MicroPython"):
         VirtualBoard(interpreter=Path(sys.executable)).start()
+
+
+def test_an_interpreter_without_raw_repl_is_an_error(tmp_path: Path) -> None:
+    # What versions below 1.27 say of themselves; everything else is the real one's.
+    old = tmp_path / "micropython"
+    old.write_text(
+        "#!/bin/sh\nfor last; do :; done\n"
+        f'exec {find_micropython()} -i -c "$(echo "$last" | sed \'s/= sys.implementation.version/= (1, 26, 1)/\')"\n'
+    )
+    old.chmod(0o755)
+    with pytest.raises(HostError, match=r"is MicroPython 1\.26\.1, whose Unix port has no raw REPL"):
+        VirtualBoard(directory=tmp_path / "flash", interpreter=old).start()

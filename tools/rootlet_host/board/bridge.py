@@ -32,6 +32,7 @@ _STALL_S = 2.0
 _TICK_S = 0.05
 _HOLD_S = 0.02
 _LATE_START_S = 0.5
+_LEAST_VERSION = 1 << 16 | 27 << 8
 # A start takes some 30 ms. More failures in a row than this and the board stays off.
 _MAX_FAILED_STARTS = 5
 _CTRL_A, _CTRL_C = b"\x01", b"\x03"
@@ -196,7 +197,12 @@ class Bridge:
 
     def _on_marker(self, marker: Marker, value: int) -> None:
         interpreter = self._interpreter
-        if marker is Marker.MOUNTED and interpreter is not None:
+        if marker is Marker.MOUNTED and value < _LEAST_VERSION:
+            version = ".".join(str(number) for number in value.to_bytes(3, "big"))
+            self._fail(
+                f"{self._machine.interpreter} is MicroPython {version}, whose Unix port has no raw REPL; 1.27 has"
+            )
+        elif marker is Marker.MOUNTED and interpreter is not None:
             interpreter.release()
             self._failed_starts = 0
             self._booting = False

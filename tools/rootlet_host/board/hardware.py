@@ -20,7 +20,7 @@ RECORD_BYTES = len(MARK) + NONCE_BYTES + 1 + 8
 class Marker(enum.Enum):
     """What the board tells the bridge."""
 
-    MOUNTED = "M"  # the file system is there, boot.py comes next
+    MOUNTED = "M"  # the file system is there, boot.py comes next; value: version, a byte for each number
     UNMOUNTABLE = "U"  # the flash holds no such file system; value: errno
     READY = "R"  # boot.py and main.py are over, the prompt comes next
     RESET = "X"  # machine.reset()
@@ -133,7 +133,8 @@ def start(kind, path, block, blocks, mark, uid, cause, run_main):
     __main = globals()
     del __main['start']
     gc.collect()
-    tell('M')
+    v = sys.implementation.version
+    tell('M', v[0] << 16 | v[1] << 8 | v[2])
     try:
         run('boot.py')
         if run_main:
