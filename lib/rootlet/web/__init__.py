@@ -1,1 +1,1 @@
-"""The full HTTP client: `rootlet.http.Client` and `rootlet.http.AsyncClient`. Nothing here is imported by `http.get`."""
+"""The full HTTP client: `rootlet.http.Client` and `rootlet.http.AsyncClient`. `http.get` imports none of it."""

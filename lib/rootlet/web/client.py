@@ -1,7 +1,5 @@
 """The HTTP client: requests, redirects, and connections that are kept (RFC 9110, RFC 9112)."""
 
-from micropython import const
-
 from .link import Link, after, finish
 from .message import Message, refuse
 from .response import ClientResponse, digest_of
@@ -64,11 +62,11 @@ class Client:
         """Makes a request and returns a ClientResponse when its head has come.
 
         Options: headers (dict), body (str, bytes, an open file, or an iterable of bytes), length (its bytes, where they
-        cannot be known otherwise), json (an object to send), auth ((user, password)), bearer (a token), sha256 (that the
-        body must have: bytes or hexadecimal), timeout_ms and max_bytes instead of the client's.
+        cannot be known otherwise), json (an object to send), auth ((user, password)), bearer (a token), sha256 (that
+        the body must have: bytes or hexadecimal), timeout_ms and max_bytes instead of the client's.
 
-        A request that breaks off on a kept connection before anything of its response came is made once more on a new one,
-        if doing it twice is the same as doing it once: GET, HEAD, PUT, DELETE, OPTIONS. Others raise what happened.
+        A request that breaks off on a kept connection before anything of its response came is made once more on a
+        new one if doing it twice is the same as doing it once: GET, HEAD, PUT, DELETE, OPTIONS. Others raise.
         """
         return self.do(self._request(method, url, **options))
 
@@ -91,7 +89,8 @@ class Client:
         """GETs `url` into the file `path`, which holds all of it or what it held before. Returns its bytes.
 
         What came before a failure stays in `path`.part; the next call goes on from there if the server says that
-        nothing has changed. Raises DigestError if the file's SHA-256 is not `sha256`, HTTPError for another status than 200.
+        nothing has changed. Raises DigestError if the file's SHA-256 is not `sha256`, HTTPError for a status other
+        than 200.
         """
         from .download import download
 
@@ -162,7 +161,7 @@ class Client:
     def _check(self, message):
         if not message.origin[0]:
             if not self._allow_http:
-                refuse("%s is not https" % message.url[:80], "Use https, or Client(allow_http=True) to go without protection")
+                refuse("%s is not https" % message.url[:80], "Use https, or Client(allow_http=True) for no protection")
             if self._proxy is not None:
                 refuse("the proxy is for https only", "Use https")
 

@@ -1,7 +1,7 @@
 """Decodes gzip and deflate while they come (RFC 9110, 8.4.1), through module `deflate`.
 
-`deflate` pulls its input from a stream and cannot stop in the middle of a symbol, so its stream is a buffer in memory that
-always holds more than it can want for the next few bytes of output.
+`deflate` pulls its input from a stream and cannot stop in the middle of a symbol, so its stream is a buffer in memory
+that always holds more than it can want for the next few bytes of output.
 """
 
 from io import BytesIO
@@ -11,8 +11,8 @@ from micropython import const
 from ..errors import HTTPError, TruncationError
 
 _SIZE = const(2048)
-# Of output at a time. DEFLATE takes at most 15 bits for a literal and 48 for three bytes or more, so 256 bytes need less than
-# 520, and at most 300 for the code lengths of each block that begins there (RFC 1951, 3.2).
+# Of output at a time. DEFLATE takes at most 15 bits for a literal and 48 for three bytes or more, so 256 bytes need
+# less than 520, and at most 570 for the code lengths of a block that begins there (RFC 1951, 3.2).
 _STEP = const(256)
 _AHEAD = const(1280)
 

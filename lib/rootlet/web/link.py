@@ -75,7 +75,7 @@ class Link:
                 yield from self.wait(True)
 
     def is_quiet(self):
-        """Whether nothing waits to be read. On a connection between two requests anything would be its end, or an answer
+        """Whether nothing waits to be read. Between two requests anything would be the connection's end, or an answer
         that nobody asked for."""
         if self.connection is self.sock:
             return not self._poll(_POLL_READ, 0)

@@ -29,8 +29,8 @@ def base64(user, password):
 class Message:
     """One request. Refuses everything that would break it before anybody is dialled.
 
-    `body`: None, str, bytes-like, an open file (anything with readinto), or an iterable of bytes-likes; `length` its bytes
-    where they are not obvious: otherwise the body is sent in chunks. `json`: an object to send instead.
+    `body`: None, str, bytes-like, an open file (anything with readinto), or an iterable of bytes-likes; `length` its
+    bytes where they are not obvious: otherwise the body is sent in chunks. `json`: an object to send instead.
     """
 
     def __init__(self, method, url, headers=None, body=None, json=None, length=None, auth=None, bearer=None):

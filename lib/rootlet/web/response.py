@@ -1,4 +1,4 @@
-"""A response of the HTTP client: limited, decoded, digested while it streams, and its connection handed back at the end."""
+"""A response of the HTTP client: limited, decoded and digested while it streams. At its end the connection is free."""
 
 from micropython import const
 
@@ -14,8 +14,8 @@ class ClientResponse(Response):
     """What a server answered. `status`, `reason`, `headers` (names in lower case) and `url`, where redirects ended.
 
     The methods of an AsyncClient's response are awaited. The body is never held, but by `read` and `json`.
-    Every failure closes the connection: TruncationError for a body that is cut, DeadlineError, HTTPError for one that breaks
-    HTTP or is longer than `max_bytes`, DigestError for one that is not what it should be.
+    Every failure closes the connection: TruncationError for a body that is cut, DeadlineError, HTTPError for one that
+    breaks HTTP or is longer than `max_bytes`, DigestError for one that is not what it should be.
     """
 
     def __init__(self, client, link, message, max_bytes, sha256):
@@ -71,8 +71,8 @@ class ClientResponse(Response):
         return self._do(self._json())
 
     def save(self, file):
-        """Writes the body to `file`: an object with `write`, or a path, which then holds all of it or what it held before.
-        Returns its bytes."""
+        """Writes the body to `file`: an object with `write`, or a path, which then holds all of it or what it held
+        before. Returns its bytes."""
         return self._do(self._save(file))
 
     def close(self):
