@@ -32,16 +32,6 @@ def test_the_package_and_what_a_get_imports_keep_to_their_budgets(measured: foot
     assert footprint.over_budget(measured) == []
 
 
-@pytest.mark.xfail(strict=True, reason="the goal for the package is not reached yet")
-def test_the_package_reaches_its_goal(measured: footprint.Footprint) -> None:
-    assert measured.package_bytes <= footprint.PACKAGE_GOAL_BYTES
-
-
-@pytest.mark.xfail(strict=True, reason="the goal for what a GET imports is not reached yet")
-def test_what_a_get_imports_reaches_its_goal(measured: footprint.Footprint) -> None:
-    assert measured.get_bytes <= footprint.GET_GOAL_BYTES
-
-
 def test_a_get_imports_what_verifies_and_not_what_explains_refusals(measured: footprint.Footprint) -> None:
     assert {"observer", "store", "policy", "http"} <= set(measured.imported_by_get)
     assert not {"errors", "rules", "cadata", "pem", "constraints", "webpki"} & set(measured.imported_by_get)

@@ -1,0 +1,88 @@
+"""OpenSSL's s_server as the peer: another TLS implementation, and records as small as it makes them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from support import pki
+from support.attempt import HOST, Connect
+
+pytestmark = pytest.mark.servers
+
+
+@contextmanager
+def s_server(identity: pki.Issued, folder: Path, *options: str) -> Iterator[int]:
+    """`openssl s_server -www` on a free port, which is given back."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        assert not os.environ.get("CI"), "openssl must be installed in CI"
+        pytest.skip("openssl is not installed (apt install openssl)")
+    for name, content in (
+        ("leaf.pem", identity.pem),
+        ("key.pem", identity.key_pem),
+        ("above.pem", identity.chain_pem[len(identity.pem) :]),
+    ):
+        (folder / name).write_bytes(content)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [openssl, "s_server", "-accept", f"127.0.0.1:{port}", "-www", "-quiet", *options]
+    command += ["-cert", str(folder / "leaf.pem"), "-key", str(folder / "key.pem")]
+    if identity.intermediates:
+        command += ["-cert_chain", str(folder / "above.pem")]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    try:
+        deadline = time.monotonic() + 10
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port)).close()
+                break
+            except OSError:
+                assert server.poll() is None, server.communicate()[1].decode()
+                assert time.monotonic() < deadline, "s_server does not listen"
+        yield port
+    finally:
+        server.kill()
+        server.communicate()
+
+
+@pytest.mark.parametrize("key", ["P-256", "RSA-2048"])
+def test_chain_with_an_intermediate_is_verified(
+    key: str, root: pki.Authority, connect: Connect, tmp_path: Path
+) -> None:
+    identity = root.child("issuer", key=key).issue(HOST, key=key)
+    with s_server(identity, tmp_path, "-tls1_2") as port:
+        outcome = connect(port, read=False)
+    assert outcome.kind is None
+    assert outcome.cipher[1] == "TLSv1.2"
+
+
+def test_certificate_message_in_many_small_records_is_verified(
+    root: pki.Authority, connect: Connect, tmp_path: Path
+) -> None:
+    identity = root.child("issuer", key="RSA-4096").child("lower", key="RSA-2048").issue(HOST)
+    with s_server(identity, tmp_path, "-tls1_2", "-max_send_frag", "512") as port:
+        assert connect(port, read=False).kind is None
+
+
+def test_stranger_is_refused(connect: Connect, tmp_path: Path) -> None:
+    with s_server(pki.make_ca("stranger").issue(HOST), tmp_path, "-tls1_2") as port:
+        assert connect(port).kind == "UnknownIssuerError"
+
+
+def test_server_with_tls_1_3_only_is_reported_with_its_alert(
+    root: pki.Authority, connect: Connect, tmp_path: Path
+) -> None:
+    with s_server(root.issue(HOST), tmp_path, "-tls1_3") as port:
+        outcome = connect(port)
+    assert outcome.kind == "AlertError"
+    assert outcome.alert == 70
+    assert "TLS version" in outcome.remedy
