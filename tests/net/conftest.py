@@ -9,6 +9,9 @@ import pytest
 from support import pki
 from support.attempt import HOST, Connect, Outcome
 from support.board import run_device_json
+from support.http_client import play, play_blocking
+
+__all__ = ["play", "play_blocking"]
 
 PROBE = Path(__file__).with_name("probe.py")
 

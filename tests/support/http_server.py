@@ -53,6 +53,8 @@ class Site:
         self.requests: list[Request] = []
         self.faults: list[str] = []
         self.connections = 0
+        self.origins: list[str] = []  # of this site and those beside it
+        self.others: list[Site] = []
         self.server: Server
 
     @property

@@ -65,7 +65,7 @@ class Client:
         cannot be known otherwise), json (an object to send), auth ((user, password)), bearer (a token), sha256 (that
         the body must have: bytes or hexadecimal), timeout_ms and max_bytes instead of the client's.
 
-        A request that breaks off on a kept connection before anything of its response came is made once more on a
+        A request that breaks off on a kept connection before a line of its response came is made once more on a
         new one if doing it twice is the same as doing it once: GET, HEAD, PUT, DELETE, OPTIONS. Others raise.
         """
         return self.do(self._request(method, url, **options))
@@ -184,7 +184,7 @@ class Client:
                 link.close()
                 if not (link.reused and message.is_idempotent() and _is_stale(error, response)):
                     if isinstance(error, OSError):
-                        from ..errors import from_transport
+                        from ..diagnosis import from_transport
 
                         error = from_transport(error, "while talking to %s" % message.origin[1])
                     raise error

@@ -102,7 +102,7 @@ class ClientResponse(Response):
         except BaseException as error:
             self.close()
             if isinstance(error, OSError):
-                from ..errors import from_transport
+                from ..diagnosis import from_transport
 
                 error = from_transport(error, "while the body came")
             raise error
