@@ -3,11 +3,13 @@
 from micropython import const
 
 _CERTIFICATE = const(11)  # RFC 5246, 7.4
+_CERTIFICATE_REQUEST = const(13)
+_SERVER_HELLO_DONE = const(14)
 _SEEN_CERTIFICATE = const(2)  # observer.CERTIFICATE
 
 
 def read_issuers(observer, small):
-    """A generator that reads handshake messages up to the end of the server's Certificate (RFC 5246, 7.4 and 7.4.2).
+    """A generator that reads the handshake messages of the server's flight (RFC 5246, 7.3, 7.4 and 7.4.2).
 
     It yields what it wants next: a memoryview to be filled, a number of bytes to be passed over, or a negative
     number of bytes that belong at the end of `small` (a bytearray of 4). It tells `observer`, which feeds it.
@@ -82,6 +84,15 @@ def read_issuers(observer, small):
                 break
         if size:
             yield size
+    if left:
+        yield left
+    while small[0] != _SERVER_HELLO_DONE:
+        yield -4
+        if small[0] == _CERTIFICATE_REQUEST:
+            observer.certificate_requested = True
+        left = _u24(small)
+        if left:
+            yield left
 
 
 def _u24(data):

@@ -30,18 +30,36 @@ class Context:
       stores     the same, for those who find the plural clearer
       cafile     path of CA certificates, PEM or DER, one or many
       cadata     the same as bytes
+    or instead, without any certificates:
+      psk        (identity, key): a pre-shared key, where the firmware can
+    What the board shows of itself to a server that asks:
+      client_cert, client_key   path or bytes, PEM or DER, EC or RSA; the key is not encrypted
+      ecdsa_sign                signs in a secure element, where the firmware can: see identity.Identity
     Further:
       ciphers    list of Mbed TLS cipher suite names; default: forward-secret AEAD suites only
       policy     "default", or "webpki" for the CA/Browser Forum's stricter rules
       timeout_ms of a handshake made by `wrap_socket`
 
-    Raises TrustStoreError, ConfigError. There is no way to turn verification off.
+    Raises TrustStoreError, ConfigError, UnsupportedError. There is no way to turn verification off.
     """
 
     _entropy_is_good = False
+    credentials = None  # what the board shows of itself: Identity or PreSharedKey
+    psk = False
 
     def __init__(
-        self, store=None, stores=None, cafile=None, cadata=None, ciphers=None, policy="default", timeout_ms=10_000
+        self,
+        store=None,
+        stores=None,
+        cafile=None,
+        cadata=None,
+        ciphers=None,
+        policy="default",
+        timeout_ms=10_000,
+        client_cert=None,
+        client_key=None,
+        ecdsa_sign=None,
+        psk=None,
     ):
         self.timeout_ms = timeout_ms
         self.webpki = policy == "webpki"
@@ -55,11 +73,24 @@ class Context:
             from .cadata import CertificateStore
 
             self.stores.append(CertificateStore(cadata, self.webpki))
-        if not self.stores:
+        if client_cert is not None or client_key is not None:
+            from .identity import Identity
+
+            self.credentials = Identity(client_cert, client_key, ecdsa_sign)
+        if psk is not None:
+            if self.stores or self.credentials:
+                self._refuse("psk and certificates exclude each other", "Make a Context for each")
+            from .psk import PreSharedKey
+
+            self.psk = True
+            self.credentials = PreSharedKey(*psk)
+        elif not self.stores:
             self._refuse("there is nothing to trust", "Pass store=, cafile= or cadata=")
         self._ciphers = ciphers
         if ciphers is not None:
             self._check_ciphers(ciphers)
+        elif self.psk:
+            self._ciphers = self.credentials.ciphers
         self._issuers = {}  # host -> issuer Names, for firmware that hides the Certificate message
 
     def wrap_socket(self, sock, server_side=False, do_handshake_on_connect=True, server_hostname=None):
@@ -90,7 +121,8 @@ class Context:
 
         if not server_hostname:
             self._refuse("server_hostname is missing", "Say which host the certificate must be for")
-        self._pass_gates()
+        if not self.psk:  # which needs no time, and of random numbers only that they do not come again: RFC 4279
+            self._pass_gates()
         try:
             return Handshake(self, sock, server_hostname, deadline_ms)
         except ValueError as error:
@@ -106,13 +138,15 @@ class Context:
             self._issuers.pop(next(iter(self._issuers)))
         self._issuers[host] = issuers
 
-    def tls_context(self):
+    def tls_context(self, protocol=tls.PROTOCOL_TLS_CLIENT):
         """A fresh tls.SSLContext: anchors are loaded into it during the handshake, so it serves one connection."""
-        context = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)
+        context = tls.SSLContext(protocol)
         context.verify_mode = tls.CERT_REQUIRED
         if self._ciphers is None:
             self._ciphers = forward_secret_aead(context.get_ciphers())
         context.set_ciphers(self._ciphers)
+        if self.credentials is not None:
+            self.credentials.install(context)
         return context
 
     def is_blocked(self, spki_digest):
@@ -139,6 +173,8 @@ class Context:
         for name in ciphers:
             if name not in available:
                 self._refuse("this firmware has no cipher suite %s" % name, "It has " + ", ".join(available))
+        if self.psk:
+            self.credentials.check_ciphers(ciphers)
 
     @staticmethod
     def _refuse(message, remedy):

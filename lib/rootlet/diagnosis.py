@@ -40,7 +40,11 @@ _HANDSHAKE_FAILURES = {
     -0x7F00: (HandshakeError, "not enough memory for the handshake"),
 }
 
+_PASS_CERTIFICATE = "Pass client_cert and client_key to the Context"
+_BAD_PROOF = (20, 51)  # the other side's Finished does not fit
+
 _ALERTS = {
+    20: ("bad_record_mac", None),
     40: (
         "handshake_failure",
         "Server and board have no cipher suite in common, or the server wants a client certificate",
@@ -49,14 +53,16 @@ _ALERTS = {
     43: ("unsupported_certificate", "The server refuses this board's client certificate"),
     44: ("certificate_revoked", "The server refuses this board's client certificate"),
     45: ("certificate_expired", "The server refuses this board's client certificate"),
+    46: ("certificate_unknown", "The server refuses this board's client certificate"),
     48: ("unknown_ca", "The server does not know the issuer of this board's client certificate"),
     49: ("access_denied", "The server refuses this board"),
+    51: ("decrypt_error", "The server finds a signature of this board wrong: check client_key"),
     70: ("protocol_version", "The server wants another TLS version than this firmware speaks"),
     71: ("insufficient_security", "The server wants stronger cipher suites than this firmware has"),
     80: ("internal_error", "The server has a fault of its own: try later"),
     112: ("unrecognized_name", "The server does not know this host name: check server_hostname"),
     115: ("unknown_psk_identity", "The server does not know this pre-shared key's identity"),
-    116: ("certificate_required", "The server wants a client certificate: pass client_cert and client_key"),
+    116: ("certificate_required", "The server wants a client certificate. " + _PASS_CERTIFICATE),
 }
 
 # What mbedtls_x509_crt_verify_info says, and ours. The first that matches names the class.
@@ -125,7 +131,15 @@ def from_handshake(error, handshake, host):
         )
     if number == -0x7780 and observer.alert is not None:
         text, remedy = _ALERTS.get(observer.alert, ("number %d" % observer.alert, None))
-        alert = AlertError("%s ended the handshake with the alert %s" % (host, text), remedy, error)
+        message = "%s ended the handshake with the alert %s" % (host, text)
+        if handshake.credentials is None:
+            if observer.certificate_requested:
+                message = "%s demands a client certificate, and there is none (alert %s)" % (host, text)
+                remedy = _PASS_CERTIFICATE
+        elif observer.alert in _BAD_PROOF and not observer.certificate_requested:
+            message = "%s has another pre-shared key for this identity (alert %s)" % (host, text)
+            remedy = "Give both sides the same identity and key"
+        alert = AlertError(message, remedy, error)
         alert.alert = observer.alert
         return alert
     kind, message = _HANDSHAKE_FAILURES.get(number, (HandshakeError, "the handshake failed"))
@@ -234,4 +248,7 @@ def from_stream(error, observer, host):
         )
     if isinstance(number, int) and number < 0:
         message += " (Mbed TLS error -0x%04x)" % -number
-    return (TLSError if kind is not NotTLSError else kind)("%s: %s" % (host, message), "Connect again", error)
+    remedy = "Connect again"
+    if number == -0x7780 and observer.encrypted:
+        remedy += ". With TLS 1.3 that is also how a server refuses or misses a client certificate: see client_cert"
+    return (TLSError if kind is not NotTLSError else kind)("%s: %s" % (host, message), remedy, error)

@@ -70,7 +70,8 @@ class Handshake:
         self.loader = AnchorLoader(context.stores, host, self._tls_context)
         self.anchor_names = self.loader.names
         self.policy = None  # from the first certificate that Mbed TLS hands over
-        self.observer = HandshakeObserver(sock, self.loader.load, deadline_ms)
+        self.credentials = context.credentials
+        self.observer = HandshakeObserver(sock, None if context.psk else self.loader.load, deadline_ms)
         self._deadline_ms = deadline_ms
         self.issuers = []
         self.free_bytes = None  # of the Python heap, when a chain was refused although its anchor was there

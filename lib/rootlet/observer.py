@@ -64,6 +64,7 @@ class HandshakeObserver(io.IOBase):
         self.seen = NOTHING
         self.refusal = None  # why the server's flight was refused: words, or its first bytes if they are no TLS record
         self.encrypted = False  # the Certificate message was, or will be, encrypted (TLS 1.3)
+        self.certificate_requested = False  # the server asked, in clear, for the client's certificate
         self.alert = None  # description of a fatal alert that the server sent in clear
         self.over = False  # the handshake is over: Mbed TLS asked for what comes after it
         self.wants_write = False  # the transport could not take what it was given last
