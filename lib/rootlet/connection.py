@@ -123,7 +123,7 @@ class Connection(io.IOBase):
                 from select import poll
 
                 self._poller = poll()
-            # The client speaks first: who waits for the server before having written must be let in to read all the same.
+            # The client speaks first: who waits for the server before having written must be let in to read, too.
             idle = argument & _POLL_READ if self._idle else 0
             self._poller.register(self._stream, argument)
             for ready in self._poller.ipoll(0):

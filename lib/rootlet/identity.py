@@ -23,11 +23,12 @@ _LABELS = (b"PRIVATE KEY", b"EC PRIVATE KEY", b"RSA PRIVATE KEY")
 
 
 class Identity:
-    """`certificate`: the board's, then those above it, PEM or DER; `key`: EC or RSA, PEM or DER, PKCS #8, SEC 1 or PKCS #1.
-    Both are bytes or the path of a file. Without `key` it is in `certificate`, too.
+    """`certificate`: the board's, then those above it, PEM or DER; `key`: EC or RSA, PEM or DER, PKCS #8, SEC 1 or
+    PKCS #1. Both are bytes or the path of a file. Without `key` it is in `certificate`, too.
 
-    `ecdsa_sign` is called with (key number, hash) to sign in a secure element, and returns the DER of an ECDSA signature,
-    or None to let the firmware sign with the key; `key` then is the element's reference to the key, in the form of one.
+    `ecdsa_sign` is called with (private number of the key, hash) to sign in a secure element, and returns the DER of an
+    ECDSA signature, or None to let the firmware sign with the key; `key` then is the element's reference to the key,
+    in the form of one.
 
     Raises ConfigError if anything is wrong with them, above all if they do not belong together: a server would only say
     that it refuses the handshake. UnsupportedError for `ecdsa_sign` on firmware without it.
@@ -67,8 +68,8 @@ class Identity:
         if self._ecdsa_sign is not None:
             context.ecdsa_sign_callback = self._ecdsa_sign
         for der in self._chain:
-            # Appends: Mbed TLS sends all that were loaded. The key is read again each time, which it only is when it comes
-            # without PKCS #8 around it (mbedtls_pk_parse_key clears what was there before for the other forms alone).
+            # Appends: Mbed TLS sends all that were loaded. The key is read again each time, which only works when it
+            # comes without PKCS #8 around it: for that form mbedtls_pk_parse_key does not clear what was there before.
             context.load_cert_chain(der, self._key)
 
 

@@ -169,7 +169,7 @@ def test_large_transfers_in_both_directions_at_once_lose_nothing(
     got = hashlib.sha256()
 
     def exchange(stream: ssl.SSLSocket) -> None:
-        # What the board sends must pile up there: a small window, and nothing is read before half has gone the other way.
+        # What the board sends must pile up there: nothing is read before half has gone the other way.
         stream.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32768)
         stream.sendall(payload[: size // 2])
         left = size
