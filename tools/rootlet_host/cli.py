@@ -10,6 +10,7 @@ import typer
 from . import __version__
 from .board.push_commands import list_command, pull_command, push_command
 from .board.virtual_command import virtual
+from .ca_commands import app as ca_app
 from .catalogue_commands import boards
 from .certs_commands import app as certs_app
 from .demo import demo
@@ -36,6 +37,7 @@ store_app.command("pull")(pull_command)
 app.add_typer(store_app)
 app.add_typer(keys_app)
 app.add_typer(certs_app)
+app.add_typer(ca_app)
 app.add_typer(firmware_app)
 app.command()(boards)
 app.command()(flash)

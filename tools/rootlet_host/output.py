@@ -24,3 +24,8 @@ def print_table(table: Table) -> None:
     """`table` on stdout: as wide as the terminal, and wide enough for every column where there is none."""
     console = out if out.is_terminal else Console(highlight=False, width=200)
     console.print(table)
+
+
+def plain(text: str) -> str:
+    """Text from a stranger, such as a certificate's, without characters that a terminal would act on."""
+    return "".join(character if character.isprintable() else "?" for character in text)

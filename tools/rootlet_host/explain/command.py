@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ..errors import EXIT_FAILED, HostError, UsageError
-from ..output import out, print_json
+from ..output import out, plain, print_json
 from .readings import Reading, read_arguments, read_text
 from .tables import Explanation, mbedtls
 
@@ -51,7 +51,7 @@ def explain(
     for entry in reading.explanations:
         _show(entry)
     if reading.unknown:
-        names = ", ".join(_plain(text) for text in reading.unknown)
+        names = ", ".join(plain(text[:80]) for text in reading.unknown)
         raise HostError(f"not known: {names}", remedy=_hint(reading.unknown))
     if not reading.explanations:
         raise HostError("there is no error code in it that rootlet knows")
@@ -73,7 +73,3 @@ def _hint(unknown: list[str]) -> str:
             return f"for {entry.name} write -0x{digits}"
     return "check it for typing errors; Mbed TLS's own codes look like -0x7200"
 
-
-def _plain(text: str) -> str:
-    """Pasted text, short and without characters that a terminal would act on."""
-    return "".join(character if character.isprintable() else "?" for character in text[:80])

@@ -21,7 +21,7 @@ _WORKERS = 8
 _MAX_DEPTH = 10
 # A server may hold an RSA and an ECDSA chain that end in different roots, and a board that speaks TLS 1.2 may get
 # another one than this program: so each is asked for.
-_CIPHERS = (None, "ECDHE+ECDSA", "ECDHE+aRSA")
+CIPHERS = (None, "ECDHE+ECDSA", "ECDHE+aRSA")
 
 HostNeeds = dict[Anchor, set[str]]
 
@@ -48,13 +48,14 @@ def read_host_list(path: Path) -> list[Host]:
     for number, line in enumerate(lines, 1):
         text = line.partition("#")[0].strip()
         if text:
-            hosts[_parse_host(text, f"line {number} of {path.name}")] = None
+            hosts[parse_host(text, f"line {number} of {path.name}")] = None
     if not hosts:
         raise UsageError(f"the host list {path} names no host")
     return list(hosts)
 
 
-def _parse_host(text: str, where: str) -> Host:
+def parse_host(text: str, where: str) -> Host:
+    """The host of `host`, `host:port` or `[address]:port`; `where` names the text if it is none."""
     name, _, port = text, "", ""
     if text.startswith("["):
         name, _, rest = text[1:].partition("]")
@@ -92,30 +93,31 @@ def _try_host(host: Host, anchors: Sequence[Anchor]) -> tuple[Host, list[Anchor]
     """(host, anchors it needs), or what went wrong."""
     found: dict[Anchor, None] = {}
     complaint = ""
-    for ciphers in _CIPHERS:
+    for ciphers in CIPHERS:
         try:
             chain = read_chain(host, ciphers)
         except ssl.SSLError as error:
             complaint = complaint or f"{host}: no TLS connection ({error.reason or error})"
             continue  # the host has no certificate of this kind, or speaks no TLS 1.2
         except (OSError, UnicodeError) as error:
-            return f"{host}: {_reason(error)}"
+            return f"{host}: {connection_fault(error)}"
         anchor = find_root(chain, anchors)
         if anchor is None:
             return f"{host}: none of the sources holds the root of its chain (issuer {_issuer(chain)})"
         if anchor in found:
             continue
         try:
-            _prove(host, ciphers, anchor)
+            prove(host, ciphers, anchor)
         except ssl.SSLCertVerificationError as error:
             return f"{host}: its certificate is refused ({error.verify_message})"
         except OSError as error:
-            return f"{host}: {_reason(error)}"
+            return f"{host}: {connection_fault(error)}"
         found[anchor] = None
     return (host, list(found)) if found else complaint
 
 
-def _reason(error: Exception) -> str:
+def connection_fault(error: Exception) -> str:
+    """Why a connection failed, in words."""
     if isinstance(error, socket.gaierror):
         return "the name cannot be resolved"
     if isinstance(error, TimeoutError):
@@ -131,7 +133,7 @@ def read_chain(host: Host, ciphers: str | None = None) -> list[x509.Certificate]
     """The certificates `host` presents, leaf first. Nothing is verified here and nothing is sent."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE  # only reads the chain; find_root and _prove verify it
+    context.verify_mode = ssl.CERT_NONE  # only reads the chain; find_root and prove verify it
     with _connect(host, context, ciphers) as connection:
         if hasattr(connection, "get_unverified_chain"):  # Python 3.13
             ders = connection.get_unverified_chain()
@@ -141,7 +143,7 @@ def read_chain(host: Host, ciphers: str | None = None) -> list[x509.Certificate]
     return [load_certificate(der) for der in ders]
 
 
-def _prove(host: Host, ciphers: str | None, anchor: Anchor) -> None:
+def prove(host: Host, ciphers: str | None, anchor: Anchor) -> None:
     """Connect again with full verification and `anchor` as the only root."""
     if anchor.certificate is None:
         raise ValueError("the anchor was not made from a certificate")

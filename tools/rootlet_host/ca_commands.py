@@ -1,0 +1,258 @@
+"""The command `rootlet ca find`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from rich.markup import escape
+from rich.table import Table
+
+from .ca import (
+    Chain,
+    Verdict,
+    examine,
+    extend_store,
+    extended_manifest,
+    judge,
+    load_anchors,
+    plain_name,
+    verify,
+    vouched,
+)
+from .errors import EXIT_FAILED, HostError, UsageError
+from .files import write_atomic
+from .output import err, out, plain, print_json, print_table
+from .store.anchors import describe_key, normalise_suffixes
+from .store.format import Anchor, Kind
+from .store.hosts import Host, parse_host
+from .store.manifest import describe_anchor, manifest_path, write_manifest
+from .store.sources import MOZILLA
+
+app = typer.Typer(name="ca", help="Find the root CA that a server needs.", no_args_is_help=True)
+
+
+@app.callback()
+def _ca() -> None:
+    """Find the root CA that a server needs."""
+
+
+@app.command()
+def find(
+    host: Annotated[str, typer.Argument(metavar="HOST[:PORT]", help="The server. The port is 443 if none is given.")],
+    sources: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--source",
+            metavar="SOURCE",
+            help="Where to look for the root: mozilla (the default), a PEM or DER file, a folder, or certdata.txt. May "
+            "be given several times.",
+            show_default=False,
+        ),
+    ] = None,
+    stores: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--store",
+            metavar="FILE",
+            help="Say whether this store holds the root. May be given several times. Default: certs/*.rtlt.",
+            show_default=False,
+        ),
+    ] = None,
+    add: Annotated[
+        Path | None,
+        typer.Option(
+            "--add", metavar="STORE", help="Add the root to this store, whose sequence grows by 1.", show_default=False
+        ),
+    ] = None,
+    suffix: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="DOMAIN",
+            help="With --add: trust the root for names in DOMAIN only. May be given several times.",
+            show_default=False,
+        ),
+    ] = None,
+    fingerprint: Annotated[
+        str | None,
+        typer.Option(
+            "--sha256",
+            metavar="HEX",
+            help="With --add: accept the self-signed certificate with this SHA-256, which its owner told you by "
+            "another way than this connection.",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Connect to a server, show the chain it sends, find its root, and say which of your stores holds it.
+
+    Exit code 1 if the root is not known or the certificate is refused.
+    """
+    if add is None and (suffix or fingerprint):
+        raise UsageError("--suffix and --sha256 are for --add")
+    server = parse_host(host, "HOST")
+    anchors, notes = load_anchors(sources or [MOZILLA])
+    chains = examine(server, anchors)
+    if fingerprint is not None:
+        _accept(server, chains, fingerprint)
+    added = None
+    if add is not None and not any(chain.fault for chain in chains):
+        added = _add(add, chains, suffix or [])
+    verdicts = _judge_all(stores, add, server, chains, notes)
+    if as_json:
+        print_json(
+            {
+                "host": server.name,
+                "port": server.port,
+                "chains": [_describe(chain) for chain in chains],
+                "stores": [asdict(verdict) for verdict in verdicts],
+                "added": added,
+                "notes": notes,
+            }
+        )
+        if any(chain.fault for chain in chains):
+            raise typer.Exit(EXIT_FAILED)
+        return
+    for note in notes:
+        err.print(f"note: {plain(note)}", markup=False, soft_wrap=True)
+    for chain in chains:
+        _print_chain(server, chain)
+    for verdict in verdicts:
+        _say(
+            f"{verdict.path}: {verdict.words}" + ("" if verdict.sequence is None else f" (sequence {verdict.sequence})")
+        )
+    for chain in chains:
+        if chain.fault:
+            raise HostError(f"{server}: {chain.fault}", remedy=chain.remedy)
+    if added is not None:
+        _say_added(added)
+    elif not any(verdict.holds for verdict in verdicts):
+        where = verdicts[0].path if verdicts else "STORE"
+        _say(f"no store here lets a board connect; add the root with: rootlet ca find {server} --add {where}")
+
+
+def _accept(server: Host, chains: list[Chain], fingerprint: str) -> None:
+    """Take what the server offers as trusted, since its owner vouched for it; then hold it to everything else."""
+    accepted = vouched(chains, fingerprint)
+    if not accepted:
+        raise HostError(
+            f"{server} sends no self-signed certificate with this SHA-256",
+            remedy="do not trust it; ask its owner again",
+        )
+    for chain in accepted:
+        chain.accept()
+        verify(server, chain)
+
+
+def _add(path: Path, chains: list[Chain], suffixes: list[str]) -> dict[str, Any]:
+    limits = normalise_suffixes(suffixes)
+    anchors = [replace(chain.anchor, dns_suffixes=limits) for chain in chains if chain.anchor is not None]
+    data, store, new = extend_store(path, dict.fromkeys(anchors))
+    if new:
+        content = extended_manifest(path, data, store, new)
+        has_manifest = manifest_path(path).exists()
+        write_atomic(path, data)
+        if has_manifest:
+            write_manifest(manifest_path(path), content)
+    return {
+        "path": str(path),
+        "state": "changed" if new else "unchanged",
+        "sequence": store.header.sequence,
+        "signed": store.envelope is not None,
+        "anchors": [describe_anchor(anchor) for anchor in new],
+    }
+
+
+def _judge_all(
+    stores: list[Path] | None, add: Path | None, host: Host, chains: list[Chain], notes: list[str]
+) -> list[Verdict]:
+    asked_for = list(dict.fromkeys([*(stores or []), *([add] if add else [])]))
+    found = [judge(path, host, chains) for path in asked_for]
+    for path in () if stores else sorted(Path("certs").glob("*.rtlt")):
+        if path in asked_for:
+            continue
+        try:
+            found.append(judge(path, host, chains))
+        except HostError as error:  # nobody asked for this one
+            found.append(Verdict(str(path), False, f"cannot be used ({error.message.removeprefix(f'{path}: ')})"))
+    if not found:
+        notes.append("no store was looked at: there is no certs/*.rtlt here and no --store was given")
+    return found
+
+
+# How it is shown
+
+
+def _describe(chain: Chain) -> dict[str, Any]:
+    return {
+        "sent": [_describe_certificate(certificate, chain.role(certificate)) for certificate in chain.sent],
+        "message_bytes": chain.message_bytes,
+        "root": None if chain.anchor is None else describe_anchor(chain.anchor),
+        "other_roots": [describe_anchor(route.anchor) for route in chain.paths[1:]],
+        "offered": None if chain.offered is None else describe_anchor(chain.offered),
+        "verified": chain.anchor is not None and not chain.fault,
+        "fault": chain.fault or None,
+        "remedy": chain.remedy or None,
+    }
+
+
+def _describe_certificate(certificate: x509.Certificate, role: str) -> dict[str, Any]:
+    return {
+        "subject": certificate.subject.rfc4514_string(),
+        "issuer": certificate.issuer.rfc4514_string(),
+        "not_before": certificate.not_valid_before_utc.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "not_after": certificate.not_valid_after_utc.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "sha256": certificate.fingerprint(hashes.SHA256()).hex(),
+        "role": role,
+    }
+
+
+def _print_chain(server: Host, chain: Chain) -> None:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("", "subject", "issuer", "expires", "role"):
+        table.add_column(heading)
+    for number, certificate in enumerate(chain.sent):
+        table.add_row(
+            str(number),
+            escape(plain_name(certificate.subject)),
+            escape(plain_name(certificate.issuer)),
+            f"{certificate.not_valid_after_utc:%Y-%m-%d}",
+            chain.role(certificate),
+        )
+    count = len(chain.sent)
+    _say(f"{server} sends {count} certificate{'' if count == 1 else 's'} ({chain.message_bytes} bytes):")
+    print_table(table)
+    for what, anchor in (("root", chain.anchor), ("offers", chain.offered)):
+        if anchor is not None and anchor.certificate is not None:
+            _say(f"{what}: {_describe_root(anchor)}")
+    for route in chain.paths[1:]:
+        _say(f"also ends in: {_describe_root(route.anchor)}")
+
+
+def _describe_root(anchor: Anchor) -> str:
+    certificate = anchor.certificate
+    if certificate is None:
+        return f"key {anchor.spki.hex()[:16]}"
+    kind = "this certificate only, " if anchor.kind is Kind.EXACT else ""
+    return (
+        f"{plain_name(certificate.subject)} ({kind}{describe_key(anchor)}, from {plain(anchor.source)}, until "
+        f"{certificate.not_valid_after_utc:%Y-%m-%d}, SHA-256 {certificate.fingerprint(hashes.SHA256()).hex()})"
+    )
+
+
+def _say_added(added: dict[str, Any]) -> None:
+    if added["state"] == "unchanged":
+        _say(f"unchanged: {added['path']} holds it already")
+        return
+    names = ", ".join(plain(entry["name"] or entry["spki_sha256"]) for entry in added["anchors"])
+    _say(f"added to {added['path']}: {names}; its sequence is {added['sequence']} now")
+    _say(f"it is not signed; for boards that want a signature: rootlet store sign {added['path']} --key NAME.key")
+
+
+def _say(text: str) -> None:
+    out.print(text, markup=False, soft_wrap=True)
