@@ -138,7 +138,7 @@ class Response:
             if not colon or not name or name != name.strip():
                 self._refuse("the server sent a malformed header line")
             name = _text(name).lower()
-            value = _text(value.strip())
+            value = _text(value.strip(b" \t"))  # and nothing else: others would not take it for a space
             known = self.headers.get(name)
             if known is None:
                 self.headers[name] = value
@@ -178,7 +178,7 @@ class Response:
         elif (yield from self._line()):
             self._refuse("a chunk of the response has not the length that it said")
         self._room = _MAX_HEAD
-        size = (yield from self._line()).partition(b";")[0].strip()
+        size = (yield from self._line()).partition(b";")[0].strip(b" \t")
         for c in size:
             if c not in _HEX:
                 size = b""

@@ -86,18 +86,21 @@ class Player:
         sites: int = 1,
         heap: str = "256K",
         breaks_off: bool = False,
+        deaf: bool = False,
         **client: Any,
     ) -> Outcome:
+        """`breaks_off`: requests may stay incomplete; `deaf`: the sites read nothing."""
         with ExitStack() as stack:
             found = [stack.enter_context(https_site(self._identity, application)) for _ in range(sites)]
             for site in found:
+                site.deaf = deaf
                 site.origins = [f"https://{HOST}:{each.port}" for each in found]
             filled = []
             for step in steps:
                 step = {"url": step} if isinstance(step, str) else dict(step)
                 url = "{0}" + step["url"] if step["url"][:1] == "/" else step["url"]
                 for i, origin in enumerate(found[0].origins):
-                    url = url.replace("{%d}" % i, origin)
+                    url = url.replace("{" + str(i) + "}", origin)
                 filled.append({**step, "url": url})
             reports, left_idle = run_steps(filled, self._cafile, asynchronous=self.asynchronous, heap=heap, **client)
         outcome = Outcome(reports, left_idle, found[0])

@@ -4,7 +4,9 @@ or byte for byte as wrongly as a test wants."""
 from __future__ import annotations
 
 import contextlib
+import socket
 import ssl
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -53,8 +55,10 @@ class Site:
         self.requests: list[Request] = []
         self.faults: list[str] = []
         self.connections = 0
+        self.deaf = False
         self.origins: list[str] = []  # of this site and those beside it
         self.others: list[Site] = []
+        self.heard_enough = threading.Event()
         self.server: Server
 
     @property
@@ -64,6 +68,10 @@ class Site:
     def serve(self, stream: ssl.SSLSocket) -> None:
         self.connections += 1
         number = self.connections
+        if self.deaf:
+            stream.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            self.heard_enough.wait(10)
+            return
         h11_connection = h11.Connection(h11.SERVER)
         while True:
             try:
@@ -134,4 +142,7 @@ def https_site(identity: Issued, application: Application) -> Iterator[Site]:
     site = Site(application)
     with tls_server(identity, site.serve) as server:
         site.server = server
-        yield site
+        try:
+            yield site
+        finally:
+            site.heard_enough.set()

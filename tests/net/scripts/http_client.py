@@ -2,7 +2,7 @@
 #
 # Request, in the environment: cafile, client (options of the client), asynchronous, steps. A step: method, url and options of the request, and
 #   send    {"text": …}, {"bytes": n}, {"file": path}, {"chunks": [sizes]}, {"list": [sizes]}, {"stream": n}: the body
-#   take    "read" (default), an int (bytes to read), "json", "nothing", "abandon", "into" (by readinto), or {"save": path}
+#   take    "read" (default), an int (bytes to read), "json", "nothing", "some" (one readinto), "abandon", "into" (by readinto), or {"save": path}
 #   download  path: Client.download instead; pause_ms: before the step
 # Reports for each step: kind, message and remedy of an error, or status, reason, headers, url, bytes, sum, text; and for all:
 # files (open at the end), left_idle.
@@ -102,6 +102,9 @@ async def play(client, step, wait):
             report["grown_bytes"] = gc.mem_alloc() - before
         elif take == "nothing":
             pass
+        elif take == "some":
+            buffer = bytearray(1000)
+            report["text"] = str(buffer[: await wait(response.readinto(buffer))], "utf-8")
         elif take == "abandon":
             response.close()
         elif take == "counter":
