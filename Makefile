@@ -12,7 +12,7 @@ LIMBO  ?=
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint versions micropython32 conformance flash boards virtual push bench memory clean
+.PHONY: help setup run test lint versions micropython32 conformance flash boards virtual deploy push bench memory clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "  make %-12s %s\n", $$1, $$2}'
@@ -58,6 +58,9 @@ boards: $(STAMP) ## List the boards that rootlet knows
 
 virtual: $(STAMP) ## Run a board without hardware until Ctrl-C (ARGS="--image FILE")
 	@$(BIN)/rootlet virtual $(ARGS)
+
+deploy: $(STAMP) ## Put rootlet, rootlet.toml and the trust store on a board (PORT=/dev/ttyUSB0, ARGS=--dry-run)
+	@$(BIN)/rootlet deploy $(if $(PORT),--port '$(PORT)') $(ARGS)
 
 push: $(STAMP) ## Put a trust store on a board (PORT=/dev/ttyUSB0, STORE=certs/roots.rtlt, ARGS=--rollback)
 	@$(BIN)/rootlet push '$(or $(STORE),certs/roots.rtlt)' $(if $(PORT),--port '$(PORT)') $(ARGS)

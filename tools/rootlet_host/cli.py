@@ -14,6 +14,7 @@ from .ca_commands import app as ca_app
 from .catalogue_commands import boards
 from .certs_commands import app as certs_app
 from .demo import demo
+from .deploy_command import deploy_command
 from .errors import EXIT_INTERRUPTED, HostError
 from .explain.command import CONTEXT_SETTINGS as EXPLAIN_SETTINGS
 from .explain.command import explain
@@ -45,6 +46,7 @@ app.command()(demo)
 app.command(context_settings=EXPLAIN_SETTINGS)(explain)
 app.command()(virtual)
 app.command("push")(push_command)
+app.command("deploy")(deploy_command)
 app.command()(publish)
 
 

