@@ -72,4 +72,3 @@ def _hint(unknown: list[str]) -> str:
         if digits.isdigit() and (entry := mbedtls(int(digits, 16))) is not None:
             return f"for {entry.name} write -0x{digits}"
     return "check it for typing errors; Mbed TLS's own codes look like -0x7200"
-

@@ -193,30 +193,27 @@ def micropython_texts() -> tuple[tuple[str, Explanation], ...]:
 
 @cache
 def exceptions() -> dict[str, Explanation]:
-    """rootlet's exceptions by class name."""
+    """rootlet's exceptions by class name. What the tables do not tell comes from the class, or from its base."""
     package = device_library() / "rootlet"
-    remedies: dict[str, str] = {}
+    rows = {row[1]: row for row in read_table("rootlet") if row[0] == "error"}
+    found: dict[str, Explanation] = {}
     for name in ("errors.py", "modem/at.py"):
-        remedies.update(_remedies(package / name))
-    return {
-        row[1]: Explanation("rootlet exception", row[1], row[1], row[2], row[3] if len(row) > 3 else remedies[row[1]])
-        for row in read_table("rootlet")
-        if row[0] == "error"
-    }
+        for node in ast.parse((package / name).read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef) and node.name.endswith("Error"):
+                found[node.name] = _exception(node, rows.get(node.name, ()), found)
+    return found
 
 
-def _remedies(path: Path) -> Iterator[tuple[str, str]]:
-    """(class, its remedy or that of its base) of the exceptions in a device module."""
-    found: dict[str, str] = {}
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
-        if not isinstance(node, ast.ClassDef):
-            continue
-        bases = [base.id for base in node.bases if isinstance(base, ast.Name)]
-        found[node.name] = next((found[base] for base in bases if base in found), "")
-        for statement in node.body:
-            if isinstance(statement, ast.Assign) and _targets(statement) == ["remedy"]:
-                found[node.name] = str(ast.literal_eval(statement.value))
-    yield from found.items()
+def _exception(node: ast.ClassDef, row: tuple[str, ...], known: dict[str, Explanation]) -> Explanation:
+    bases = [known[base.id] for base in node.bases if isinstance(base, ast.Name) and base.id in known]
+    cause = row[2] if row else (ast.get_docstring(node) or (bases[0].cause if bases else "")).partition("\n")[0]
+    remedy = bases[0].remedy if bases else ""
+    for statement in node.body:
+        if isinstance(statement, ast.Assign) and _targets(statement) == ["remedy"]:
+            remedy = str(ast.literal_eval(statement.value))
+    if len(row) > 3:
+        remedy = row[3]
+    return Explanation("rootlet exception", node.name, node.name, cause.rstrip("."), remedy)
 
 
 def _targets(statement: ast.Assign) -> list[str]:
@@ -237,10 +234,11 @@ def device_rules() -> Iterator[tuple[str, str, str]]:
 def rules() -> dict[str, tuple[Explanation, str]]:
     """(explanation, text in messages) of each rule."""
     remedies = {row[1]: row[2] for row in read_table("rootlet") if row[0] == "rule"}
-    return {
-        name: (Explanation("rootlet rule", name, name, f"A certificate {text}", remedies[name], section), text)
-        for name, text, section in device_rules()
-    }
+    found = {}
+    for name, text, section in device_rules():
+        remedy = remedies.get(name) or exceptions()["CertificateError"].remedy
+        found[name] = (Explanation("rootlet rule", name, name, f"A certificate {text}", remedy, section), text)
+    return found
 
 
 # Modems
