@@ -165,7 +165,7 @@ async def _open(host, port, context, server_hostname, address, timeout_ms, trans
     server_hostname = server_hostname or host
     again = False
     while True:
-        sock = await _dial(address or host, port, timeout_ms, transport)
+        sock = await dial(address or host, port, timeout_ms, transport)
         handshake = None
         try:
             sock.setblocking(False)
@@ -185,14 +185,14 @@ async def _open(host, port, context, server_hostname, address, timeout_ms, trans
             again = True
 
 
-async def _dial(address, port, timeout_ms, transport):
+async def dial(address, port, timeout_ms, transport):
     """A connected stream to `address`. The caller keeps the time."""
     try:
         if transport is not None:
             return await transport.connect_async(address, port, timeout_ms)
         import socket
 
-        from .connection import resolve, send_at_once
+        from .dial import resolve, send_at_once
 
         for family, kind, protocol, _, where in resolve(address, port):
             sock = socket.socket(family, kind, protocol)

@@ -1,14 +1,15 @@
 """Verified connections: `connect`, and the stream it returns."""
 
 import io
-from time import ticks_add, ticks_diff, ticks_ms
+from time import ticks_add, ticks_ms
 
 from micropython import const
+
+from .dial import dial
 
 _POLL = const(3)
 _CLOSE = const(4)
 _POLL_READ = const(1)
-_MAX_ADDRESSES = const(4)
 _PEER_CLOSE_NOTIFY = const(-0x7880)
 
 
@@ -240,15 +241,14 @@ def connect(host, port, context, server_hostname=None, address=None, timeout_ms=
     `timeout_ms` limits everything up to the end of the handshake together, and later each single wait.
     `transport` is an object with `connect(host, port, timeout_ms)` such as a modem; default: sockets.
 
-    Raises ResolveError, ConnectError, DeadlineError, ClockError, EntropyError, TrustStoreError, CertificateError and
-    its
-    kinds, HandshakeError and its kinds: all of them TLSError. Nothing is left open then.
+    Raises ResolveError, ConnectError, DeadlineError, ClockError, EntropyError, TrustStoreError, CertificateError
+    and its kinds, HandshakeError and its kinds: all of them TLSError. Nothing is left open then.
     """
     deadline_ms = ticks_add(ticks_ms(), timeout_ms)
     server_hostname = server_hostname or host
     again = False
     while True:
-        sock = _dial(address or host, port, deadline_ms, transport)
+        sock = dial(address or host, port, deadline_ms, transport)
         try:
             handshake = context.handshake(sock, server_hostname, deadline_ms)
         except BaseException:
@@ -263,68 +263,3 @@ def connect(host, port, context, server_hostname=None, address=None, timeout_ms=
             if again or not handshake.retry:
                 raise error
             again = True
-
-
-def resolve(address, port):
-    """The first addresses of `address`, as socket.getaddrinfo gives them. Blocks. Raises ResolveError."""
-    import socket
-
-    try:
-        found = socket.getaddrinfo(address, port, 0, socket.SOCK_STREAM)
-    except OSError as error:
-        found = error
-    if isinstance(found, OSError) or not found:
-        from .errors import ResolveError
-
-        raise ResolveError("the name %s cannot be resolved" % address, None, found or None)
-    return found[:_MAX_ADDRESSES]
-
-
-def send_at_once(sock):
-    """Switches Nagle's algorithm off: the client's last flight is three small records, of which the second would wait
-    for the server's delayed acknowledgement, about 40 ms."""
-    import socket
-
-    # Its number differs from port to port. The Unix port does not name it; there it is Linux's and the BSDs'.
-    option = getattr(
-        socket, "TCP_NODELAY", 1 if hasattr(socket, "AF_UNIX") or not hasattr(socket, "IPPROTO_TCP") else None
-    )
-    try:
-        sock.setsockopt(getattr(socket, "IPPROTO_TCP", 6), option, 1)
-    except (OSError, TypeError):
-        pass  # slower, but right
-
-
-def _dial(address, port, deadline_ms, transport):
-    """A connected stream to `address`, before the deadline."""
-    try:
-        if transport is not None:
-            return transport.connect(address, port, _left_ms(deadline_ms))
-        import socket
-
-        for family, kind, protocol, _, where in resolve(address, port):
-            sock = socket.socket(family, kind, protocol)
-            try:
-                sock.settimeout(_left_ms(deadline_ms) / 1000)
-                sock.connect(where)
-                send_at_once(sock)
-                return sock
-            except BaseException as error:
-                sock.close()
-                failure = error
-                if not isinstance(error, OSError):
-                    raise
-        raise failure
-    except OSError as error:
-        from .diagnosis import from_dial
-
-        raise from_dial(error, address, port)
-
-
-def _left_ms(deadline_ms):
-    left = ticks_diff(deadline_ms, ticks_ms())
-    if left <= 0:
-        from errno import ETIMEDOUT
-
-        raise OSError(ETIMEDOUT)
-    return left

@@ -115,7 +115,8 @@ class Fetch:
             raise from_transport(error, "while the body came")
 
     def _request(self, url, headers):
-        from .connection import _dial, connect
+        from .connection import connect
+        from .dial import dial
 
         secure = url[:8].lower() == "https://"
         host, port, target = split_url(url) if secure else split_url(url, "http", 80)
@@ -133,7 +134,7 @@ class Fetch:
                 _refuse("there is no context for https", "Give Updater a Context, or an http:// URL")
             connection = connect(name, port, self._context, None, None, wait_ms, self._transport)
         else:
-            connection = Plain(_dial(name, port, ticks_add(ticks_ms(), wait_ms), self._transport))
+            connection = Plain(dial(name, port, ticks_add(ticks_ms(), wait_ms), self._transport))
         try:
             connection.set_deadline(self.step_ms())
             connection.write((request + "\r\n").encode())

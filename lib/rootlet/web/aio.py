@@ -2,7 +2,7 @@
 
 from asyncio import TimeoutError, core, wait_for_ms
 
-from ..aio import _dial, open_connection
+from ..aio import dial, open_connection
 from .client import Client
 from .link import Link
 
@@ -37,7 +37,9 @@ class AsyncClient(Client):
         secure, host, port = origin
         host = host.strip("[]")
         if not secure:
-            sock = await wait_for_ms(_dial(self._address or host, port), timeout_ms)
+            sock = await wait_for_ms(
+                dial(self._address or host, port, timeout_ms, self._transport), timeout_ms
+            )
             return AsyncLink(origin, sock, sock)
         context = self._context
         stream, _ = await open_connection(host, port, context, None, self._address, timeout_ms, self._transport)

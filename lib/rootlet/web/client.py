@@ -127,9 +127,9 @@ class Client:
             connection = connect(host, port, self._context, None, self._address, timeout_ms, self._transport)
             connection.setblocking(False)
             return Link(origin, connection, connection._observer._sock)
-        from ..connection import _dial
+        from ..dial import dial
 
-        sock = _dial(self._address or host, port, after(timeout_ms), self._transport)
+        sock = dial(self._address or host, port, after(timeout_ms), self._transport)
         sock.setblocking(False)
         return Link(origin, sock, sock)
         yield

@@ -23,21 +23,18 @@ class Proxy:
 
     def connect(self, host, port, timeout_ms):
         """A stream to `host`. Raises ConnectError, DeadlineError, HTTPError."""
-        from ..connection import _dial
+        from ..dial import dial
 
         deadline_ms = after(timeout_ms)
-        sock = _dial(self.host.strip("[]"), self.port, deadline_ms, self._transport)
+        sock = dial(self.host.strip("[]"), self.port, deadline_ms, self._transport)
         return finish(self._tunnel(Link, sock, host, port, deadline_ms))
 
     async def connect_async(self, host, port, timeout_ms):
-        from ..aio import _dial
+        from ..aio import dial
         from .aio import AsyncLink
 
         deadline_ms = after(timeout_ms)
-        if self._transport is not None:
-            sock = await self._transport.connect_async(self.host, self.port, timeout_ms)
-        else:
-            sock = await _dial(self.host.strip("[]"), self.port)
+        sock = await dial(self.host.strip("[]"), self.port, timeout_ms, self._transport)
         return await self._tunnel(AsyncLink, sock, host, port, deadline_ms)
 
     def _tunnel(self, kind, sock, host, port, deadline_ms):
