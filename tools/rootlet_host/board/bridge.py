@@ -207,7 +207,7 @@ class Bridge:
             self._failed_starts = 0
             self._booting = False
             self.mounted.set()
-            if self._interrupt_later and not interpreter.interrupt():
+            if self._interrupt_later and interpreter.interrupt() is not Activity.PROGRAM:
                 self._to_board += _CTRL_C
         elif marker is Marker.UNMOUNTABLE:
             flash = self._machine.flash
@@ -298,7 +298,7 @@ class Bridge:
         if self._interrupt_until and not self._to_board:
             # What came before Ctrl-C may have started a program that did not run yet when Ctrl-C came. The prompt does
             # not see it either: MicroPython's Unix port drops its input when a program starts.
-            done = self._interpreter is None or self._interpreter.interrupt()
+            done = self._interpreter is None or self._interpreter.interrupt() is Activity.PROGRAM
             if done or now > self._interrupt_until:
                 self._interrupt_until = 0.0
         if self._watchdog_ms and now > self._watchdog_at:
@@ -382,9 +382,14 @@ class Bridge:
                 self._write_to_board(interpreter)
             if control_c and self._booting:
                 self._interrupt_later = True
-            elif control_c and (self._hold_input or not interpreter.interrupt(even_binary=self._binary_abandoned)):
-                self._to_board += control_c
-                self._interrupt_until = time.monotonic() + _LATE_START_S
+            elif control_c:
+                found = Activity.PROMPT
+                if not self._hold_input:
+                    found = interpreter.interrupt(even_binary=self._binary_abandoned)
+                if found is not Activity.PROGRAM:
+                    self._to_board += control_c
+                if found is Activity.PROMPT:
+                    self._interrupt_until = time.monotonic() + _LATE_START_S
         if self._to_board and not self._hold_input:
             self._write_to_board(interpreter)
 

@@ -115,8 +115,8 @@ class Interpreter:
             return Activity.PROMPT
         return Activity.BINARY if flags & BINARY else Activity.PROGRAM
 
-    def interrupt(self, *, even_binary: bool = False) -> bool:
-        """Raise KeyboardInterrupt in the running program, if one runs; say whether it was raised.
+    def interrupt(self, *, even_binary: bool = False) -> Activity:
+        """Raise KeyboardInterrupt if a program runs that wants to be interrupted; what it found: PROGRAM if it did.
 
         The process is stopped meanwhile, so that it cannot reach the prompt between the look and the signal. Without
         the launcher the signal is SIGINT, which jumps out of any C function: wait for one that sleeps.
@@ -125,15 +125,15 @@ class Interpreter:
         while True:
             asleep = self._asleep()
             if not self._stop():
-                return False
+                return Activity.PROMPT
             try:
                 activity = self.activity()
                 if activity is Activity.PROMPT or (activity is Activity.BINARY and not even_binary):
-                    return False
+                    return activity
                 gentle = self._handles(signal.SIGUSR1)
                 if gentle or asleep or time.monotonic() > patience_until:
                     self._process.send_signal(signal.SIGUSR1 if gentle else signal.SIGINT)
-                    return True
+                    return Activity.PROGRAM
             finally:
                 self._process.send_signal(signal.SIGCONT)
             time.sleep(_LOOK_AGAIN_S)
