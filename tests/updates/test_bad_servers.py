@@ -135,28 +135,28 @@ def test_a_server_that_drips_is_given_up_at_the_deadline(
     board: FieldBoard, publisher: Publisher, roots: Roots, identity: pki.Issued, secure: bool
 ) -> None:
     store = publisher.release(6, *roots)
-    pieces = [store[i : i + 1] for i in range(100)]
+    pieces = [store[i : i + 1] for i in range(400)]
     options = {"context": {"store": str(board.store)}} if secure else {}
     with raw(
         OK + b"Content-Length: %d\r\n\r\n" % len(store), *pieces, pause_s=0.02, identity=identity if secure else None
     ) as url:
         run = refused(board, url, "too slow", updater={"timeout_ms": 800}, **options)
-    assert run["elapsed_ms"] < 1500
+    assert run["elapsed_ms"] < 5000
 
 
 @pytest.mark.parametrize("secure", [False, True])
 def test_a_server_that_drips_its_header_is_given_up(board: FieldBoard, identity: pki.Issued, secure: bool) -> None:
     options = {"context": {"store": str(board.store)}} if secure else {}
-    with raw(OK, *(b"X-%d: 1\r\n" % i for i in range(100)), pause_s=0.02, identity=identity if secure else None) as url:
+    with raw(OK, *(b"X-%d: 1\r\n" % i for i in range(400)), pause_s=0.02, identity=identity if secure else None) as url:
         run = refused(board, url, "no answer in time", updater={"wait_ms": 600}, **options)
-    assert run["elapsed_ms"] < 1500
+    assert run["elapsed_ms"] < 5000
 
 
 def test_a_silent_server_is_given_up(board: FieldBoard) -> None:
-    with raw(pause_s=2) as url, raw(OK, pause_s=2) as other:
+    with raw(pause_s=5) as url, raw(OK, pause_s=5) as other:
         for silent in (url, other):
             run = refused(board, silent, updater={"wait_ms": 300})
-            assert run["elapsed_ms"] < 1200
+            assert run["elapsed_ms"] < 4500
 
 
 def test_redirects_are_followed_and_may_lead_to_https(
