@@ -134,9 +134,8 @@ class Stream:
 async def open_connection(host, port, context, server_hostname=None, address=None, timeout_ms=10_000, transport=None):
     """Like `rootlet.connect`, for asyncio. Returns (reader, writer), which are the same Stream.
 
-    Name resolution blocks, as everywhere in MicroPython; everything else gives way to other tasks. `timeout_ms`
-    limits all of
-    it together. When the task is cancelled nothing stays open. Raises what `connect` raises.
+    Name resolution blocks, as everywhere in MicroPython; everything else gives way to other tasks. `timeout_ms` limits
+    all of it together. When the task is cancelled nothing stays open. Raises what `connect` raises.
     """
     # asyncio's wait_for would run all this in a task of its own, and drop a connection that is made at the very moment
     # at which the caller is cancelled. So the time-out cancels this task, wherever it waits.

@@ -33,8 +33,7 @@ def bounds(stores):
 
 def check(stores):
     """Raises ClockError if the clock cannot be right, and TrustStoreExpiredError if one of `stores` must not be used
-    any
-    more."""
+    any more."""
     seconds = now()
     floor, ceiling = bounds(stores)
     if not floor <= seconds <= ceiling:

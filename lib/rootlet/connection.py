@@ -94,8 +94,7 @@ class Connection(io.IOBase):
             n = len(data)
         if n > self._held > 0:
             # Mbed TLS keeps a record that could not leave, and says of the next call that all it was given went,
-            # however
-            # much that is (mbedtls_ssl_write: "must be called later with the *same* arguments").
+            # however much that is (mbedtls_ssl_write: "must be called later with the *same* arguments").
             n = self._held
         self._idle = False
         try:
@@ -144,8 +143,7 @@ class Connection(io.IOBase):
 
     def set_deadline(self, timeout_ms):
         """Gives everything from now on `timeout_ms` together; None ends that. A limit for each wait cannot stop a
-        server
-        that sends one byte at a time."""
+        server that sends one byte at a time."""
         self._observer.set_deadline(None if timeout_ms is None else ticks_add(ticks_ms(), timeout_ms))
         if timeout_ms is None:
             self.settimeout(self._timeout_s)
@@ -188,9 +186,8 @@ class Connection(io.IOBase):
                 if got is not None:
                     return got
                 # A TLS 1.3 session ticket came, and nothing else.
-        # MicroPython's streams read until they have all that was asked for, or until there is nothing more, and do
-        # not tell
-        # whether that is so for now or for ever. So nothing may come together with the end: at first only what
+        # MicroPython's streams read until they have all that was asked for, or until there is nothing more, and do not
+        # tell whether that is so for now or for ever. So nothing may come together with the end: at first only what
         # Mbed TLS has already, then one record.
         self._idle = False
         observer = self._observer

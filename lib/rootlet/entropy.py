@@ -20,9 +20,8 @@ _status = None
 
 
 def status():
-    """What the last check found: a dict with `source`, `bits`, `longest_run`, `proportion` (bits equal to the first
-    of the
-    window), `fault` (None or words) and `note`. Checks now if nothing was checked before."""
+    """What the last check found: a dict with `source`, `bits`, `longest_run`, `proportion` (bits equal to the first of
+    the window), `fault` (None or words) and `note`. Checks now if nothing was checked before."""
     if _status is None:
         try:
             check()

@@ -54,9 +54,8 @@ class Handshake:
 
     `deadline_ms`: value of `ticks_ms`, or None to return at once with the handshake still to be done, by reads and
     writes; `over` says whether it is. `issuers`: Names that were seen in the certificates while they were verified;
-    only
-    collected when the observer could not see them, and `retry` is then true after a failure that another attempt may
-    mend.
+    only collected when the observer could not see them, and `retry` is then true after a failure that another attempt
+    may mend.
     """
 
     over = retry = False
@@ -131,8 +130,7 @@ class Handshake:
 
     def _verify(self, der, depth):
         # Never raises: the exception would jump over Mbed TLS's clean-up. A refusal must be negative: when the
-        # handshake goes
-        # on inside a read, MicroPython takes a positive result for a number of bytes that were read.
+        # handshake goes on inside a read, MicroPython takes a positive result for a number of bytes that were read.
         try:
             if self.observer.encrypted:
                 self._note_issuer(der)

@@ -1,9 +1,8 @@
 """Sets the clock, and remembers over a power cycle how late it was.
 
-Sources: the real-time clock, which the port reads anyway; a modem's network time; SNTP (RFC 4330). SNTP can be
-forged by
-whoever is on the way. So an answer is believed only between the floor and the ceiling of clock.py, and never turns
-a good clock back: the worst a forger can do is to make a board believe in a later time, at which it refuses good
+Sources: the real-time clock, which the port reads anyway; a modem's network time; SNTP (RFC 4330). SNTP can be forged
+by whoever is on the way. So an answer is believed only between the floor and the ceiling of clock.py, and never turns a
+good clock back: the worst a forger can do is to make a board believe in a later time, at which it refuses good
 certificates; it cannot bring expired ones back to life.
 """
 
@@ -26,9 +25,8 @@ def synchronise(host="pool.ntp.org", stores=(), modem=None, timeout_ms=5_000, po
     Raises ClockError with what every source said; UnsupportedError if this port's clock cannot be set.
     """
     floor, ceiling = clock.bounds(stores)
-    # Nobody needs to believe in a time at which the stores must not be used any more. Without the time they can
-    # still be
-    # replaced, and the new one's end is later.
+    # Nobody needs to believe in a time at which the stores must not be used any more. Without the time they can still
+    # be replaced, and the new one's end is later.
     ends = [store.not_used_after for store in stores if store.not_used_after]
     believed = min(ceiling, max(ends)) if ends else ceiling
     said = []
@@ -67,8 +65,7 @@ def utc(seconds):
 
 def query(host, timeout_ms=5_000, port=123):
     """Asks the time server `host`. Returns seconds since 1970. Raises OSError, or ValueError in words for an answer
-    that
-    must not be used."""
+    that must not be used."""
     import socket
     from os import urandom
     from time import ticks_add, ticks_diff, ticks_ms
