@@ -275,9 +275,17 @@ def main(path="rootlet.json", out=None):
         return 1
 
 
+def _has_exit_status():
+    """Whether a program's end is a process's end. On a board SystemExit means a soft reset: main.py would begin again."""
+    try:
+        from machine import reset
+    except ImportError:
+        return sys.platform in ("linux", "darwin", "win32")
+    return False
+
+
 if __name__ == "__main__":
-    _exits = {1: SystemExit(1), 130: SystemExit(130)}  # made while memory can be allocated
+    _exits = {1: SystemExit(1), 130: SystemExit(130)} if _has_exit_status() else {}  # made while memory can be allocated
     _status = main()
-    # On a board SystemExit would mean a soft reset, and main.py would begin again.
-    if _status and sys.platform in ("linux", "darwin", "win32"):
+    if _status in _exits:
         raise _exits[_status]
