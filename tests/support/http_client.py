@@ -56,7 +56,7 @@ class Outcome:
 
 
 def run_steps(
-    steps: Sequence[dict[str, Any]], cafile: Path, *, asynchronous: bool, heap: str = "256K", **client: Any
+    steps: Sequence[dict[str, Any]], cafile: Path, *, asynchronous: bool, heap: str = "512K", **client: Any
 ) -> tuple[list[Report], int]:
     """Makes the requests `steps`, with these options of the client. Returns their reports, and how many connections
     were kept in the end. Nothing may stay open, and every error must say cause and remedy."""
@@ -84,7 +84,7 @@ class Player:
         application: Application,
         *steps: str | dict[str, Any],
         sites: int = 1,
-        heap: str = "256K",
+        heap: str = "512K",
         breaks_off: bool = False,
         deaf: bool = False,
         **client: Any,
