@@ -41,6 +41,7 @@ _HANDSHAKE_FAILURES = {
 }
 
 _PASS_CERTIFICATE = "Pass client_cert and client_key to the Context"
+_LATE_REFUSAL = ". With TLS 1.3 that is also how a server refuses or misses a client certificate: see client_cert"
 _BAD_PROOF = (20, 51)  # the other side's Finished does not fit
 
 _ALERTS = {
@@ -236,7 +237,10 @@ def _errno_name(number):
 def from_stream(error, observer, host):
     """The exception for `error`, which reading or writing an established connection raised."""
     if observer.error is not None:
-        return from_transport(observer.error, "while talking to %s" % host)
+        error = from_transport(observer.error, "while talking to %s" % host)
+        if isinstance(error, ConnectError) and observer.encrypted:
+            error.remedy += _LATE_REFUSAL
+        return error
     if not isinstance(error, OSError):
         return error
     number = error.errno
@@ -250,5 +254,5 @@ def from_stream(error, observer, host):
         message += " (Mbed TLS error -0x%04x)" % -number
     remedy = "Connect again"
     if number == -0x7780 and observer.encrypted:
-        remedy += ". With TLS 1.3 that is also how a server refuses or misses a client certificate: see client_cert"
+        remedy += _LATE_REFUSAL
     return (TLSError if kind is not NotTLSError else kind)("%s: %s" % (host, message), remedy, error)

@@ -18,6 +18,8 @@ from .certificate_message import read_issuers
 _ALERT = const(21)
 _HANDSHAKE = const(22)
 _APPLICATION_DATA = const(23)
+_FATAL = const(2)
+_FATAL_ALERT = const(-0x7780)  # MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE
 _CHANGE_CIPHER_SPEC = const(20)
 
 # What a handshake has shown so far (HandshakeObserver.seen).
@@ -120,7 +122,7 @@ class HandshakeObserver(io.IOBase):
                 self._finishing = _DONE
             return n
         except BaseException as error:
-            return self._keep(error)
+            return self._last_word(error) or self._keep(error)
 
     def ioctl(self, request, argument):
         try:
@@ -191,6 +193,23 @@ class HandshakeObserver(io.IOBase):
             return None
         self.error = error
         return -number if isinstance(number, int) and 0 < number < 256 else -EIO
+
+    def _last_word(self, error):
+        """Writing failed during the handshake: the error code of a fatal alert if the server left one, else 0.
+
+        A server that refuses closes at once, while Mbed TLS still has the rest of its flight to send. As it was not
+        reading, what comes next begins a record.
+        """
+        if not self._watching or not isinstance(error, OSError) or error.errno == ETIMEDOUT:
+            return 0
+        last = bytearray(7)
+        try:
+            if self._sock.readinto(last) != 7 or last[0] != _ALERT or last[5] != _FATAL:
+                return 0
+        except OSError:
+            return 0
+        self.alert = last[6]
+        return _FATAL_ALERT
 
     def _left_ms(self):
         return ticks_diff(self._deadline_ms, ticks_ms())

@@ -9,7 +9,8 @@ _WEAK = ("-CCM-8", "CAMELLIA", "ARIA", "RSA-PSK")
 
 
 def suites(names):
-    """Those of the cipher suite `names` with a pre-shared key and authenticated encryption, forward secret ones first."""
+    """Those of the cipher suite `names` with a pre-shared key and authenticated encryption, the forward secret
+    ones first."""
     chosen = []
     for exchange in ("-ECDHE-PSK-", "-DHE-PSK-", "TLS-PSK-"):
         for name in names:

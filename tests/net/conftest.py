@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support import pki
+from support import pki, versions
 from support.attempt import HOST, Connect, Outcome
-from support.board import run_device_json
+from support.board import run_device, run_device_json
 from support.http_client import play, play_blocking
 
 __all__ = ["play", "play_blocking"]
@@ -48,3 +50,35 @@ def connect(cafile: Path) -> Connect:
         return outcome
 
     return attempt
+
+
+EXCHANGE = Path(__file__).with_name("scripts") / "exchange.py"
+Exchange = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def exchange() -> Exchange:
+    """Lets the board make a Context of `context`, connect to `port`, `say` something and hear the answer.
+
+    Bytes in `context` are passed as such. No socket may stay open.
+    """
+
+    def encoded(value: Any) -> Any:
+        if isinstance(value, bytes):
+            return {"hex": value.hex()}
+        if isinstance(value, list | tuple):
+            return [encoded(part) for part in value]
+        return str(value) if isinstance(value, Path) else value
+
+    def run(port: int = 0, *, version: str = versions.CURRENT, **request: Any) -> dict[str, Any]:
+        request = {"host": HOST, "port": port, **{name: encoded(value) for name, value in request.items()}}
+        request["context"] = {name: encoded(value) for name, value in request["context"].items()}
+        environment = {"REQUEST": json.dumps(request)}
+        output = run_device(EXCHANGE, environment=environment, interpreter=versions.interpreter(version), timeout_s=30)
+        result: dict[str, Any] = json.loads(output.splitlines()[-1])
+        assert result["stayed_open"] == 0, "a socket stayed open"
+        if result["kind"] is not None:
+            assert result["message"] and result["remedy"], result
+        return result
+
+    return run

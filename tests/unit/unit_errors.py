@@ -19,6 +19,8 @@ class Observer:
         self.error = fields.get("error")
         self.refusal = fields.get("refusal")
         self.alert = fields.get("alert")
+        self.encrypted = fields.get("encrypted", False)
+        self.certificate_requested = fields.get("certificate_requested", False)
 
 
 class Policy:
@@ -39,6 +41,7 @@ class Handshake:
         self.policy = Policy(fields.get("violation"), fields.get("policy_error"))
         self.loader = Loader(fields.get("loaded", ()), fields.get("missing"))
         self.free_bytes = fields.get("free_bytes")
+        self.credentials = fields.get("credentials")
 
 
 def handshake(failure, **fields):
@@ -185,6 +188,22 @@ def test_alerts_are_named():
         assert type(result) is errors.AlertError
         assert result.alert == number and name in result.message
     assert handshake(os_error(-0x7780)).alert is None
+
+
+def test_a_demanded_certificate_and_a_wrong_pre_shared_key_are_told_from_other_alerts():
+    fatal = os_error(-0x7780)
+    assert "demands a client certificate" in handshake(fatal, alert=40, certificate_requested=True).message
+    given = handshake(fatal, alert=48, certificate_requested=True, credentials=object())
+    assert "unknown_ca" in given.message and "client certificate" in given.remedy
+    assert "pre-shared key" in handshake(fatal, alert=20, credentials=object()).message
+    assert "pre-shared key" in handshake(fatal, alert=51, credentials=object()).message
+    assert "client_key" in handshake(fatal, alert=51, certificate_requested=True, credentials=object()).remedy
+
+
+def test_with_tls_1_3_a_late_alert_may_be_about_the_client_certificate():
+    assert "client_cert" in from_stream(os_error(-0x7780), Observer(encrypted=True), HOST).remedy
+    assert "client_cert" in from_stream(os_error(104), Observer(encrypted=True, error=os_error(104)), HOST).remedy
+    assert "client_cert" not in from_stream(os_error(-0x7780), Observer(), HOST).remedy
 
 
 def test_dialling():

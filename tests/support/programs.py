@@ -1,0 +1,110 @@
+"""Server programs from Debian that tests talk to."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+def program(name: str, package: str) -> str:
+    """The path of a program. Skips the test where it is not installed, but fails it in CI."""
+    path = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
+    if path is None:
+        message = f"{name} is not installed: apt install {package}"
+        if os.environ.get("CI") == "true":
+            pytest.fail(message, pytrace=False)
+        pytest.skip(message)
+    return path
+
+
+def free_port(kind: int = socket.SOCK_STREAM) -> int:
+    """A port that nobody uses now, for programs that cannot let the system choose."""
+    with socket.socket(socket.AF_INET, kind) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Daemon:
+    """A program that runs; its output is in `log`."""
+
+    def __init__(self, process: subprocess.Popen[bytes], log_file: Path) -> None:
+        self.process = process
+        self._log_file = log_file
+
+    @property
+    def log(self) -> str:
+        return self._log_file.read_text(errors="replace")
+
+
+@contextlib.contextmanager
+def daemon(*command: str | Path, port: int | None, log: Path, ready: str = "", **options: Any) -> Iterator[Daemon]:
+    """Runs `command`, waits until its TCP `port` answers or, without one, `ready` stands in its output; ends it."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [str(part) for part in command],
+            stdin=options.pop("stdin", subprocess.DEVNULL),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            **options,
+        )
+    running = Daemon(process, log)
+    try:
+        deadline = time.monotonic() + 10
+        while not (answers(port) if port is not None else ready in running.log):
+            assert process.poll() is None, f"{command[0]} ended: {running.log}"
+            assert time.monotonic() < deadline, f"{command[0]} does not start: {running.log}"
+            time.sleep(0.02)
+        yield running
+    finally:
+        process.terminate()
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def answers(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
+    return False
+
+
+def openssl_server(folder: Path, *options: str | Path) -> contextlib.AbstractContextManager[tuple[int, Daemon]]:
+    """`openssl s_server` with the options, on a port of its own: (port, daemon)."""
+
+    @contextlib.contextmanager
+    def start() -> Iterator[tuple[int, Daemon]]:
+        openssl = program("openssl", "openssl")
+        log = folder / "openssl.log"
+        command = (openssl, "s_server", "-accept", "127.0.0.1:0", *options)
+        with daemon(*command, port=None, log=log, ready="ACCEPT ", stdin=subprocess.PIPE) as running:
+            line = next(line for line in running.log.splitlines() if line.startswith("ACCEPT "))
+            yield int(line.rpartition(":")[2]), running
+
+    return start()
+
+
+def mosquitto(folder: Path, *settings: str) -> contextlib.AbstractContextManager[tuple[int, Daemon]]:
+    """mosquitto with the settings of its one listener: (port, daemon)."""
+
+    @contextlib.contextmanager
+    def start() -> Iterator[tuple[int, Daemon]]:
+        broker = program("mosquitto", "mosquitto")
+        port = free_port()
+        config = folder / "mosquitto.conf"
+        config.write_text("\n".join([f"listener {port} 127.0.0.1", "allow_anonymous true", "user root", *settings, ""]))
+        with daemon(broker, "-c", config, "-v", port=port, log=folder / "mosquitto.log") as running:
+            yield port, running
+
+    return start()
