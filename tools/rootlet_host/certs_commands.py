@@ -180,6 +180,14 @@ def device(
         _say(f"put it on a board: rootlet provision --cert {stem}.pem")
 
 
+def write_device(identity: Identity, name: str, directory: Path, issuer: Identity) -> list[Path]:
+    """Write a new device's files; the paths. `UsageError` if one exists."""
+    made = _Made(identity)
+    _plan(made, directory / _file_name(name), issuer=issuer)
+    _write([made], directory, force=False)
+    return [path for path, _, _ in made.files.values()]
+
+
 @app.command()
 def rig(
     hosts: Annotated[

@@ -22,6 +22,7 @@ from .firmware.commands import app as firmware_app
 from .flash.commands import flash
 from .keys import app as keys_app
 from .output import err
+from .provision_command import provision
 from .publish import publish
 from .store.commands import app as store_app
 
@@ -48,6 +49,7 @@ app.command()(virtual)
 app.command("push")(push_command)
 app.command("deploy")(deploy_command)
 app.command()(publish)
+app.command()(provision)
 
 
 def _show_version(value: bool) -> None:

@@ -1,0 +1,159 @@
+"""The command `rootlet provision`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from cryptography.hazmat.primitives import hashes
+
+from .board.transport import Board
+from .certs import KeyType, load_ca, make_device, new_key
+from .certs_commands import write_device
+from .errors import UsageError
+from .output import out, plain, print_json
+from .provision import (
+    CERTIFICATE,
+    KEY,
+    PSK,
+    Placed,
+    find_psk,
+    load_client,
+    make_psk,
+    put_client,
+    put_psk,
+    require_room,
+)
+
+
+def provision(
+    cert: Annotated[
+        Path | None,
+        typer.Option(
+            "--cert", metavar="NAME.pem", help="Put this certificate and its key on the board.", show_default=False
+        ),
+    ] = None,
+    key: Annotated[
+        Path | None,
+        typer.Option("--key", metavar="FILE", help="The key. Default: NAME.key.", show_default=False),
+    ] = None,
+    ca: Annotated[
+        Path | None,
+        typer.Option(
+            "--ca",
+            metavar="CA.pem",
+            help="Make a key and let this CA certify it, then put both on.",
+            show_default=False,
+        ),
+    ] = None,
+    ca_key: Annotated[
+        Path | None,
+        typer.Option("--ca-key", metavar="FILE", help="The CA's key. Default: CA.key.", show_default=False),
+    ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option("--name", metavar="NAME", help="With --ca: name of device and files.", show_default=False),
+    ] = None,
+    directory: Annotated[
+        Path, typer.Option("--directory", "-d", metavar="DIR", help="With --ca: where to keep the new files.")
+    ] = Path(),
+    key_type: Annotated[KeyType, typer.Option("--key-type", help="With --ca: kind of the new key.")] = KeyType.P256,
+    days: Annotated[
+        int | None,
+        typer.Option("--days", min=1, help="With --ca: how long the certificate is valid.", show_default=False),
+    ] = None,
+    psk: Annotated[
+        Path | None,
+        typer.Option(
+            "--psk",
+            metavar="FILE",
+            help="Put a pre-shared key on the board: FILE has lines IDENTITY:KEY, as mosquitto's psk_file.",
+            show_default=False,
+        ),
+    ] = None,
+    identity: Annotated[
+        str | None,
+        typer.Option(
+            "--identity",
+            metavar="NAME",
+            help="With --psk: the key called so; it is made and added to FILE if it is not there.",
+            show_default=False,
+        ),
+    ] = None,
+    port: Annotated[
+        str | None,
+        typer.Option("--port", "-p", metavar="PORT", help="A path, id:SERIAL or VID:PID; default: the only board."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace what the board has.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Put a device's key and certificate, or its pre-shared key, on a board.
+
+    Keys are made on this computer, in files that only you can read, and are never printed. The board's firmware must
+    show that it can use them before anything is written.
+    """
+    if sum(option is not None for option in (cert, ca, psk)) != 1:
+        raise UsageError("one of --cert, --ca and --psk is needed", remedy="see rootlet provision --help")
+    if (ca is None) != (name is None):
+        raise UsageError("--ca and --name belong together")
+    for option, owner, given in (("--key", "--cert", cert), ("--ca-key", "--ca", ca), ("--identity", "--psk", psk)):
+        value = {"--key": key, "--ca-key": ca_key, "--identity": identity}[option]
+        if value is not None and given is None:
+            raise UsageError(f"{option} is for {owner}")
+    if psk is not None:
+        _provision_psk(psk, identity, port, force, as_json)
+        return
+    # What is wrong on this computer is said before the board is asked.
+    client = load_client(cert, key) if cert is not None else None
+    issuer = load_ca(ca, ca_key) if ca is not None else None
+    made: list[Path] = []
+    with Board(port) as board:
+        require_room(board, client.files if client else {KEY: None, CERTIFICATE: None}, force=force)
+        if client is None:
+            if issuer is None or name is None:  # for the type checker: one of both was given
+                raise UsageError("--ca and --name belong together")
+            device = make_device(name, issuer, key=new_key(key_type), days=days)
+            made = write_device(device, name, directory, issuer)
+            client = load_client(directory / f"{name}.pem")
+        placed = put_client(board, client)
+        device_port = board.port
+    certificate = client.identity.certificate
+    result: dict[str, Any] = {
+        "port": device_port,
+        "subject": certificate.subject.rfc4514_string(),
+        "not_after": certificate.not_valid_after_utc.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "sha256": certificate.fingerprint(hashes.SHA256()).hex(),
+        "made": [str(path) for path in made],
+    }
+    summary = f"{plain(result['subject'])}, valid until {result['not_after'][:10]}, SHA-256 {result['sha256']}"
+    _report(result, placed, summary, as_json)
+
+
+def _provision_psk(path: Path, identity: str | None, port: str | None, force: bool, as_json: bool) -> None:
+    if identity is None and not path.exists():
+        raise UsageError(f"there is no {path}", remedy="to make a key give --identity NAME")
+    chosen = find_psk(path, identity)
+    new = chosen is None
+    with Board(port) as board:
+        require_room(board, {PSK: chosen.line if chosen else None}, force=force)
+        if chosen is None:
+            chosen = make_psk(path, identity or "")
+        placed = put_psk(board, chosen)
+        device_port = board.port
+    made = [str(path)] if new else []
+    result = {"port": device_port, "identity": chosen.identity, "made": made}
+    _report(result, placed, f"pre-shared key {chosen.identity}, {len(chosen.key)} bytes", as_json)
+
+
+def _report(result: dict[str, Any], placed: list[Placed], summary: str, as_json: bool) -> None:
+    if as_json:
+        files = [{"path": entry.path, "bytes": entry.size, "unchanged": entry.unchanged} for entry in placed]
+        print_json({**result, "files": files})
+        return
+    for path in result["made"]:
+        out.print(f"{path}: made on this computer", markup=False, soft_wrap=True)
+    for entry in placed:
+        state = "there already" if entry.unchanged else "written and read back"
+        out.print(f"{result['port']}: {entry.path}, {entry.size} bytes, {state}", markup=False, soft_wrap=True)
+    out.print(f"the firmware can use it: {summary}", markup=False, soft_wrap=True)
