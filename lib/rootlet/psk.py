@@ -49,7 +49,11 @@ class PreSharedKey:
             try:
                 self.install(context)
             except (OSError, ValueError) as error:
-                _refuse("this firmware cannot use the pre-shared key (%s)" % error, "Use a key of 32 bytes", error)
+                _refuse(
+                    "this firmware takes no pre-shared key of %d bytes (%s)" % (len(self._key), error),
+                    "Use a key of 16 to 32 bytes",
+                    error,
+                )
         finally:
             if hasattr(context, "__del__"):
                 context.__del__()

@@ -70,10 +70,12 @@ def exchange() -> Exchange:
             return [encoded(part) for part in value]
         return str(value) if isinstance(value, Path) else value
 
-    def run(port: int = 0, *, version: str = versions.CURRENT, **request: Any) -> dict[str, Any]:
+    def run(
+        port: int = 0, *, version: str = versions.CURRENT, clock: dict[str, str] | None = None, **request: Any
+    ) -> dict[str, Any]:
         request = {"host": HOST, "port": port, **{name: encoded(value) for name, value in request.items()}}
         request["context"] = {name: encoded(value) for name, value in request["context"].items()}
-        environment = {"REQUEST": json.dumps(request)}
+        environment = {"REQUEST": json.dumps(request), **(clock or {})}
         output = run_device(EXCHANGE, environment=environment, interpreter=versions.interpreter(version), timeout_s=30)
         result: dict[str, Any] = json.loads(output.splitlines()[-1])
         assert result["stayed_open"] == 0, "a socket stayed open"

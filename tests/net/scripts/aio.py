@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import time
-from binascii import hexlify
+from binascii import hexlify, unhexlify
 
 import rootlet
 
@@ -207,7 +207,10 @@ async def jitter(context, request):
 
 
 async def main(request):
-    context = rootlet.Context(cafile=request["cafile"], timeout_ms=5000)
+    if "psk" in request:
+        context = rootlet.Context(psk=(request["psk"][0], unhexlify(request["psk"][1])), timeout_ms=5000)
+    else:
+        context = rootlet.Context(cafile=request["cafile"], timeout_ms=5000)
     results = None
     for _ in range(request.get("warm_up", 0) + 1):
         before = files()
