@@ -33,6 +33,7 @@ from rootlet_host.errors import HostError, UsageError
 from rootlet_host.paths import device_library
 from rootlet_host.signing import new_publisher_key, publisher_certificate, sign_store
 from rootlet_host.store import StoreFormatError, anchors_from_certificates, build_store
+from store_help import Runner
 
 ROOTLET = Path(sysconfig.get_path("scripts")) / "rootlet"
 Make = Callable[..., VirtualBoard]
@@ -113,6 +114,9 @@ def test_a_fresh_board_takes_its_first_store_unsigned_and_the_next_ones_signed(
         there = stores_on_board(board)
         assert there.in_force is not None
         assert pull(board, there.in_force) == releases[2]
+        info = board.identify(again=True)
+    assert info.store_path == second.path
+    assert (info.store_sequence, info.store_digest) == (2, there.in_force.digest)
     assert (first.result, first.sequence_before, first.sequence) == ("pushed", None, 1)
     assert (second.result, second.sequence_before, second.sequence) == ("pushed", 1, 2)
     assert {first.path, second.path} == {"/certs/roots.a/store.rtlt", "/certs/roots.b/store.rtlt"}
@@ -428,36 +432,39 @@ def test_a_store_that_arrives_changed_is_not_put_in_force(
 # --- the commands ---
 
 
-def rootlet(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([str(ROOTLET), *arguments], capture_output=True, text=True, timeout=60, check=False)
+@pytest.fixture
+def rootlet(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Runner:
+    return Runner(capsys, monkeypatch)
 
 
-def test_the_commands_push_list_and_pull(fresh: VirtualBoard, releases: dict[int, bytes], tmp_path: Path) -> None:
+def test_the_commands_push_list_and_pull(
+    fresh: VirtualBoard, releases: dict[int, bytes], tmp_path: Path, rootlet: Runner
+) -> None:
     store, back = tmp_path / "one.rtlt", tmp_path / "back.rtlt"
     store.write_bytes(releases[1])
     empty = rootlet("store", "list", "--port", fresh.port)
-    assert (empty.returncode, empty.stdout) == (1, "")
-    assert "there is no trust store" in empty.stderr
+    assert (empty.code, empty.out) == (1, "")
+    assert "there is no trust store" in empty.err
     pushed = rootlet("push", "--port", fresh.port, str(store))
-    assert pushed.returncode == 0, pushed.stderr
-    assert f"{fresh.port}: sequence none -> 1 in /certs/roots.a/store.rtlt" in pushed.stdout
-    assert "ok   store: sequence 1 is in force" in pushed.stdout
-    assert pushed.stderr == ""
-    again = json.loads(rootlet("push", "--port", fresh.port, "--json", str(store)).stdout)
+    assert pushed.code == 0, pushed.err
+    assert f"{fresh.port}: sequence none -> 1 in /certs/roots.a/store.rtlt" in pushed.out
+    assert "ok   store: sequence 1 is in force" in pushed.out
+    assert pushed.err == ""
+    again = json.loads(rootlet("push", "--port", fresh.port, "--json", str(store)).out)
     assert [(entry["result"], entry["sent_bytes"]) for entry in again] == [("unchanged", 0)]
     listed = rootlet("store", "list", "--port", fresh.port)
-    assert "/certs/roots.a/store.rtlt: in force, sequence 1 of 2023-11-14" in listed.stdout
-    as_json = json.loads(rootlet("store", "list", "--port", fresh.port, "--json").stdout)
+    assert "/certs/roots.a/store.rtlt: in force, sequence 1 of 2023-11-14" in listed.out
+    as_json = json.loads(rootlet("store", "list", "--port", fresh.port, "--json").out)
     assert as_json["stores"][0]["state"] == "in force"
     pulled = rootlet("store", "pull", "--port", fresh.port, "-o", str(back))
-    assert pulled.returncode == 0, pulled.stderr
+    assert pulled.code == 0, pulled.err
     assert back.read_bytes() == releases[1]
     twice = rootlet("store", "pull", "--port", fresh.port, "-o", str(back))
-    assert twice.returncode == 2
-    assert "exists" in twice.stderr
+    assert twice.code == 2
+    assert "exists" in twice.err
 
 
-def test_failures_of_the_commands_are_one_line(fresh: VirtualBoard, tmp_path: Path) -> None:
+def test_failures_of_the_commands_are_one_line(fresh: VirtualBoard, tmp_path: Path, rootlet: Runner) -> None:
     bad = tmp_path / "bad.rtlt"
     bad.write_bytes(b"<html>not found</html>" * 4)
     for arguments, code, message in (
@@ -469,9 +476,9 @@ def test_failures_of_the_commands_are_one_line(fresh: VirtualBoard, tmp_path: Pa
         (["push", "--all", "--port", "x", str(bad)], 1, "not a trust store"),
     ):
         done = rootlet(*arguments)
-        assert (done.returncode, done.stdout) == (code, ""), done
-        assert message in done.stderr
-        assert len(done.stderr.splitlines()) == 1
+        assert (done.code, done.out) == (code, ""), done
+        assert message in done.err
+        assert len(done.err.splitlines()) == 1
 
 
 def test_several_boards_are_pushed_to_at_once_and_one_failure_does_not_stop_the_others(

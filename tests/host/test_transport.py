@@ -288,6 +288,7 @@ def test_the_board_says_what_it_is(board: Board, virtual_board: VirtualBoard) ->
     assert 0 < info.flash_free < info.flash_total
     assert len(bytes.fromhex(info.unique_id)) == 8
     assert info.rootlet_version is None
+    assert info.store_path is None
     assert info.path("certs/x") == "/certs/x"
     assert info.to_json()["platform"] == sys.platform
 

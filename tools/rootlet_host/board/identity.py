@@ -12,7 +12,7 @@ def _identify():
  i = sys.implementation
  d = {'version': tuple(i.version[:3]), 'suffix': i.version[3] if len(i.version) > 3 else '', 'platform': sys.platform,
   'machine': getattr(i, '_machine', ''), 'mpy': getattr(i, '_mpy', 0), 'tls': False, 'mbedtls': '', 'deflate': True,
-  'sha256': False, 'urandom': hasattr(os, 'urandom'), 'id': '', 'rootlet': None, 'root': '/', 'verify_callback': False}
+  'sha256': False, 'urandom': hasattr(os, 'urandom'), 'id': '', 'rootlet': None, 'root': '/', 'verify_callback': False, 'store': None}
  try:
   import tls
   d['tls'] = True
@@ -48,6 +48,18 @@ def _identify():
  del s, i
  gc.collect()
  d['heap'] = (gc.mem_free(), gc.mem_free() + gc.mem_alloc())
+ if d['rootlet']:
+  p = d['root'].rstrip('/') + '/certs/roots.rtlt'
+  try:
+   import json
+   with open('rootlet.json') as f: p = (json.load(f).get('stores') or (p,))[0]
+  except (OSError, ValueError, AttributeError): pass
+  try:
+   from rootlet.store import current
+   t = current(p)
+   d['store'] = (t.path, t.sequence, bytes(t.digest).hex())
+  except (ImportError, OSError, MemoryError): pass
+  gc.collect()
  return d
 print(repr(_identify()))
 del _identify
@@ -84,6 +96,9 @@ class BoardInfo:
     flash_total: int
     unique_id: str  # hexadecimal; empty if there is none
     rootlet_version: str | None  # of the device package; None: it is not installed
+    store_path: str | None  # of the trust store in force; None: there is none, or no rootlet to ask
+    store_sequence: int | None
+    store_digest: str | None  # hexadecimal
 
     def path(self, name: str) -> str:
         """The absolute path of `name` on the internal file system, wherever that is mounted."""
@@ -104,6 +119,7 @@ def parse(port: str, answer: dict[str, Any]) -> BoardInfo:
     version = tuple(int(part) for part in answer["version"])
     mpy = int(answer["mpy"])
     architecture = mpy >> 10
+    path, sequence, digest = answer["store"] or (None, None, None)
     return BoardInfo(
         port=port,
         version=(version[0], version[1], version[2]),
@@ -125,4 +141,7 @@ def parse(port: str, answer: dict[str, Any]) -> BoardInfo:
         flash_total=answer["flash"][1],
         unique_id=answer["id"],
         rootlet_version=answer["rootlet"],
+        store_path=path,
+        store_sequence=sequence,
+        store_digest=digest,
     )
