@@ -12,7 +12,8 @@ def _identify():
  i = sys.implementation
  d = {'version': tuple(i.version[:3]), 'suffix': i.version[3] if len(i.version) > 3 else '', 'platform': sys.platform,
   'machine': getattr(i, '_machine', ''), 'mpy': getattr(i, '_mpy', 0), 'tls': False, 'mbedtls': '', 'deflate': True,
-  'sha256': False, 'urandom': hasattr(os, 'urandom'), 'id': '', 'rootlet': None, 'root': '/', 'verify_callback': False, 'store': None}
+  'sha256': False, 'urandom': hasattr(os, 'urandom'), 'id': '', 'rootlet': None, 'root': '/', 'verify_callback': False,
+  'store': None}
  try:
   import tls
   d['tls'] = True
