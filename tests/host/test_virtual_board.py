@@ -392,12 +392,13 @@ def test_a_killed_command_leaves_no_interpreter_behind(tmp_path: Path) -> None:
     command = [str(ROOTLET), "virtual", "--dir", str(tmp_path / "flash"), "--quiet"]
     (tmp_path / "flash").mkdir()
     (tmp_path / "flash" / "main.py").write_text("while True: pass\n")
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    assert process.stdout.readline().strip()
-    assert interpreters(tmp_path / "flash") == 1
-    process.kill()
-    process.wait()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline().strip()
+            assert interpreters(tmp_path / "flash") == 1
+        finally:
+            process.kill()
     deadline = time.monotonic() + 5
     while interpreters(tmp_path / "flash") and time.monotonic() < deadline:
         time.sleep(0.02)
