@@ -27,7 +27,7 @@ EXTRAS = (
     *("modem", "dtls", "psk"),  # other transports and other keys
     *("aio", "web", "requests", "compat", "starttls", "identity", "pins", "tofu", "trace", "webpki"),
     *("slots", "signature", "integrity", "updater", "update_state", "fetch", "pacing"),  # updates
-    *("config", "network", "report", "timekeeping", "selftest", "memory"),  # the application
+    *("config", "network", "report", "timekeeping", "selftest", "probe", "memory"),  # the application
 )
 
 # What the product aims at.

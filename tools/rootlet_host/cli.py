@@ -15,6 +15,7 @@ from .catalogue_commands import boards
 from .certs_commands import app as certs_app
 from .demo import demo
 from .deploy_command import deploy_command
+from .doctor.command import doctor_command
 from .errors import EXIT_INTERRUPTED, HostError
 from .explain.command import CONTEXT_SETTINGS as EXPLAIN_SETTINGS
 from .explain.command import explain
@@ -48,6 +49,7 @@ app.command(context_settings=EXPLAIN_SETTINGS)(explain)
 app.command()(virtual)
 app.command("push")(push_command)
 app.command("deploy")(deploy_command)
+app.command("doctor")(doctor_command)
 app.command()(publish)
 app.command()(provision)
 

@@ -1,0 +1,1 @@
+"""`rootlet doctor`: examines a board, and a connection that it makes."""
