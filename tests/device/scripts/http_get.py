@@ -14,9 +14,7 @@ request = json.loads(os.getenv("REQUEST"))
 report = {"kind": None, "bytes": 0, "sum": 0}
 context = rootlet.Context(cafile=request["cafile"])
 try:
-    with http.get(
-        request["url"], context, address="127.0.0.1", timeout_ms=request.get("timeout_ms", 5000)
-    ) as response:
+    with http.get(request["url"], context, address="127.0.0.1", timeout_ms=request.get("timeout_ms", 5000)) as response:
         report["status"] = response.status
         buffer = bytearray(700)
         gc.collect()

@@ -55,7 +55,11 @@ async def main():
         modem.pump()
         await asyncio.sleep_ms(5)
     beat.cancel()
-    print(json.dumps({"wrong": wrong, "longest_gap_ms": longest_gap_ms, "cancelled": cancelled, "left": len(modem.streams)}))
+    print(
+        json.dumps(
+            {"wrong": wrong, "longest_gap_ms": longest_gap_ms, "cancelled": cancelled, "left": len(modem.streams)}
+        )
+    )
 
 
 asyncio.run(main())

@@ -203,7 +203,12 @@ async def jitter(context, request):
     ticking = False
     await ticker
     gaps.sort()
-    return {"handshake_ms": sorted(alone_ms)[1], "longest_ms": gaps[-1], "median_ms": gaps[len(gaps) // 2], "beats": len(gaps)}
+    return {
+        "handshake_ms": sorted(alone_ms)[1],
+        "longest_ms": gaps[-1],
+        "median_ms": gaps[len(gaps) // 2],
+        "beats": len(gaps),
+    }
 
 
 async def main(request):
