@@ -38,6 +38,8 @@ class Context:
     Further:
       ciphers    list of Mbed TLS cipher suite names; default: forward-secret AEAD suites only
       policy     "default", or "webpki" for the CA/Browser Forum's stricter rules
+      pins       list of "sha256//…": besides all that, one key of the chain must be among these; see docs/pins.md
+      allow_single   take a single pin, without a backup
       timeout_ms of a handshake made by `wrap_socket`
 
     Raises TrustStoreError, ConfigError, UnsupportedError. There is no way to turn verification off.
@@ -46,6 +48,7 @@ class Context:
     _entropy_is_good = False
     credentials = None  # what the board shows of itself: Identity or PreSharedKey
     psk = False
+    pins = None
 
     def __init__(
         self,
@@ -60,6 +63,8 @@ class Context:
         client_key=None,
         ecdsa_sign=None,
         psk=None,
+        pins=None,
+        allow_single=False,
     ):
         self.timeout_ms = timeout_ms
         self.webpki = policy == "webpki"
@@ -78,7 +83,7 @@ class Context:
 
             self.credentials = Identity(client_cert, client_key, ecdsa_sign)
         if psk is not None:
-            if self.stores or self.credentials:
+            if self.stores or self.credentials or pins is not None:
                 self._refuse("psk and certificates exclude each other", "Make a Context for each")
             from .psk import PreSharedKey
 
@@ -86,6 +91,10 @@ class Context:
             self.credentials = PreSharedKey(*psk)
         elif not self.stores:
             self._refuse("there is nothing to trust", "Pass store=, cafile= or cadata=")
+        if pins is not None:
+            from .pins import Pins
+
+            self.pins = Pins(pins, allow_single)
         self._ciphers = ciphers
         if ciphers is not None:
             self._check_ciphers(ciphers)

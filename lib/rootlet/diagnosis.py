@@ -163,6 +163,9 @@ def _from_violation(handshake, host, error):
     refused = kind("%s: %s%s" % (host, text, " (%s)" % source if source else ""), cause=error)
     refused.rule = rule
     refused.depth = depth
+    if kind is PinError:
+        refused.seen = handshake.policy.seen
+        refused.message += "; seen: " + ", ".join(refused.seen)
     return refused
 
 

@@ -144,6 +144,9 @@ class PolicyError(CertificateError):
 
 
 class PinError(CertificateError):
+    """The chain is good, but none of the pinned keys is in it. `seen`: the pins of what is, the server's first."""
+
+    seen = ()
     remedy = "The server's keys changed: if that is right, update the pins (rootlet pin HOST)"
 
 

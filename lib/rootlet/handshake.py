@@ -149,10 +149,12 @@ class Handshake:
 
     def _load_policy(self):
         # Only now: the chain's signatures have been checked, which is when Mbed TLS needs the most memory.
-        from .policy import ChainPolicy
-
         context = self._context
-        self.policy = ChainPolicy(self.host, self.loader.loaded, context.is_blocked, context.webpki)
+        if context.pins is None:
+            from .policy import ChainPolicy as policy
+        else:
+            policy = context.pins.policy
+        self.policy = policy(self.host, self.loader.loaded, context.is_blocked, context.webpki)
 
     def _note_issuer(self, der):
         from .certificate import Certificate

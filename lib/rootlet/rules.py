@@ -24,6 +24,7 @@ constraints|has a name that a CA above it must not certify|RFC 5280, 4.2.1.10
 constraints-malformed|has name constraints that make no sense|RFC 5280, 4.2.1.10
 constraints-unsupported|has a name whose form is limited and cannot be checked|RFC 5280, 4.2.1.10
 constraints-excessive|has too many names or name constraints to compare|RFC 5280, 4.2.1.10
+pin-mismatch|has no pinned key, nor has any certificate above it|RFC 7469, 2.6
 serial|has a serial number that is not positive, or longer than 20 bytes|RFC 5280, 4.1.2.2
 authority-key-identifier|has no proper authority key identifier|RFC 5280, 4.2.1.1; BR 7.1.2.11.1
 subject-key-identifier|is a CA without a subject key identifier, or has a critical one|RFC 5280, 4.2.1.2

@@ -1,6 +1,7 @@
 # A device program: tries to connect and reports, in JSON, how it went and what it left behind.
 #
 # Request: host, port, and optionally address, server_hostname, timeout_ms, store, stores, cafile, ciphers, policy,
+# pins, allow_single,
 # repeat (attempts), warm_up (attempts before the counting begins), read (False: only connect), now (unused).
 
 import gc
@@ -35,7 +36,7 @@ def attempt(request, options):
         result["remedy"] = error.remedy
         result["cause"] = repr(error.cause)
         result["reasons"] = list(getattr(error, "reasons", ()))
-        for name in ("rule", "depth", "alert"):
+        for name in ("rule", "depth", "alert", "seen"):
             if hasattr(error, name):
                 result[name] = getattr(error, name)
     result["elapsed_ms"] = time.ticks_diff(time.ticks_ms(), started)
@@ -55,9 +56,9 @@ def usage():
     return {"files": len(os.listdir("/proc/self/fd")), "heap_bytes": gc.mem_alloc(), "resident_kb": resident_kb()}
 
 
-request = json.loads(sys.argv[1])
+request = json.loads(sys.argv[1] or os.getenv("REQUEST"))
 options = {}
-for name in ("store", "stores", "cafile", "ciphers", "policy"):
+for name in ("store", "stores", "cafile", "ciphers", "policy", "pins", "allow_single"):
     if name in request:
         options[name] = request[name]
 for _ in range(request.get("warm_up", 0)):

@@ -21,6 +21,7 @@ class Outcome:
     rule: str = ""
     depth: int = -1
     alert: int | None = None
+    seen: list[str] = field(default_factory=list)
     body: str = ""
     cipher: tuple[str, str] = ("", "")
     certificate_bytes: int = 0

@@ -12,6 +12,7 @@ from rootlet_host.interpreter import find_micropython
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 LIBRARY = REPOSITORY / "lib"
+_MAX_ARGUMENT = 255  # bytes of an interned string: py/qstr.c
 
 
 def run_device(
@@ -38,6 +39,13 @@ def run_device(
 
 
 def run_device_json(program: Path, request: dict[str, Any], **options: Any) -> Any:
-    """Runs `program` with `request` as its only argument, in JSON; returns the JSON of its last line."""
-    output = run_device(program, json.dumps(request), **options)
+    """Runs `program` with `request`, in JSON, as its only argument; returns the JSON of its last line.
+
+    A longer request than MicroPython takes as an argument is in the variable REQUEST of the environment.
+    """
+    text = json.dumps(request)
+    if len(text) > _MAX_ARGUMENT:
+        options["environment"] = {**(options.get("environment") or {}), "REQUEST": text}
+        text = ""
+    output = run_device(program, text, **options)
     return json.loads(output.strip().splitlines()[-1])

@@ -24,6 +24,8 @@ class Observer:
 
 
 class Policy:
+    seen = ("sha256//x", "sha256//y")
+
     def __init__(self, violation=None, error=None):
         self.violation = violation
         self.error = error
@@ -180,6 +182,8 @@ def test_a_violated_rule_is_kept_with_its_place():
         if kind is not errors.UnknownIssuerError:
             assert (result.rule, result.depth) == (rule, 2)
             assert "RFC 5280" in result.message
+        if kind is errors.PinError:
+            assert result.seen == Policy.seen and "sha256//x, sha256//y" in result.message
 
 
 def test_alerts_are_named():
