@@ -23,6 +23,7 @@ _HOME = {
     "Context": "context",
     "connect": "connection",
     "open_connection": "aio",
+    "upgrade": "starttls",
     "Connection": "connection",
     "TrustStore": "store",
 }

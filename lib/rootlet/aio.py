@@ -137,18 +137,38 @@ async def open_connection(host, port, context, server_hostname=None, address=Non
     Name resolution blocks, as everywhere in MicroPython; everything else gives way to other tasks. `timeout_ms` limits
     all of it together. When the task is cancelled nothing stays open. Raises what `connect` raises.
     """
+    opening = _open(host, port, context, server_hostname, address, timeout_ms, transport)
+    return await _in_time(opening, timeout_ms, "%s port %d" % (address or host, port))
+
+
+async def upgrade(stream, server_hostname, context, timeout_ms=10_000):
+    """Like `rootlet.upgrade`, for asyncio. `stream`: either of what asyncio.open_connection gave, with nothing left to
+    drain. Returns (reader, writer), which are the same Stream."""
+    from .starttls import check_silence
+
+    sock = stream.s
+    try:
+        check_silence(sock, server_hostname)
+        handshake = _begin(sock, server_hostname, context)
+    except BaseException:
+        sock.close()
+        raise
+    return await _in_time(_shake(handshake, sock), timeout_ms, server_hostname)
+
+
+async def _in_time(opening, timeout_ms, who):
     # asyncio's wait_for would run all this in a task of its own, and drop a connection that is made at the very moment
     # at which the caller is cancelled. So the time-out cancels this task, wherever it waits.
     expired = []
     guard = create_task(_expire(core.cur_task, timeout_ms, expired))
     try:
-        stream = await _open(host, port, context, server_hostname, address, timeout_ms, transport)
+        stream = await opening
     except CancelledError as error:
         if not expired:
             raise
         from .errors import DeadlineError
 
-        raise DeadlineError("%s port %d does not answer in time" % (address or host, port), None, error)
+        raise DeadlineError("%s does not answer in time" % who, None, error)
     finally:
         guard.cancel()
     return stream, stream
@@ -167,21 +187,30 @@ async def _open(host, port, context, server_hostname, address, timeout_ms, trans
         sock = await dial(address or host, port, timeout_ms, transport)
         handshake = None
         try:
-            sock.setblocking(False)
-            handshake = context.handshake(sock, server_hostname, None)
-            connection = Connection(handshake)
-            stream = Stream(connection, sock)
-            try:
-                await stream.handshake()
-            except BaseException:
-                connection.close()
-                raise
-            return stream
+            handshake = _begin(sock, server_hostname, context)
+            return await _shake(handshake, sock)
         except BaseException as error:
             sock.close()
             if again or handshake is None or not handshake.retry:
                 raise error
             again = True
+
+
+def _begin(sock, server_hostname, context):
+    sock.setblocking(False)
+    return context.handshake(sock, server_hostname, None)
+
+
+async def _shake(handshake, sock):
+    """Runs `handshake`; returns the Stream. Nothing stays open when it fails."""
+    connection = Connection(handshake)
+    stream = Stream(connection, sock)
+    try:
+        await stream.handshake()
+    except BaseException:
+        connection.close()
+        raise
+    return stream
 
 
 async def dial(address, port, timeout_ms, transport):
