@@ -10,9 +10,9 @@ _POLL_READ = const(1)
 def upgrade(sock, server_hostname, context, timeout_ms=10_000):
     """TLS on `sock`, whose server has just agreed to it and says nothing more before the handshake: a Connection.
 
-    `sock` belongs to the connection from the call on, whatever comes of it: it is closed when the upgrade fails and with
-    the connection, and nobody else may read, write or close it. `timeout_ms` limits the handshake, and later each single
-    wait. For asyncio see `rootlet.aio.upgrade`.
+    `sock` belongs to the connection from the call on, whatever comes of it: it is closed when the upgrade fails and
+    with the connection, and nobody else may read, write or close it. `timeout_ms` limits the handshake, and later each
+    single wait. For asyncio see `rootlet.aio.upgrade`.
 
     What the server sent before is refused: it came without protection, and whoever is on the line may have put it there
     so that it is taken for the answer to something that is sent later, with protection (CVE-2011-0411 and many more).
