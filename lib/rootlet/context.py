@@ -120,8 +120,8 @@ class Context:
             raise
         return Connection(handshake)
 
-    def handshake(self, sock, server_hostname, deadline_ms):
-        """A Handshake that is ready to run. Refuses without host name, clock, entropy or a usable store."""
+    def handshake(self, sock, server_hostname, deadline_ms, kind=None):
+        """A Handshake (or a `kind` of it) that is ready to run. Refuses without host name, clock, entropy or a usable store."""
         if not Context._entropy_is_good:
             from gc import collect
 
@@ -133,7 +133,7 @@ class Context:
         if not self.psk:  # which needs no time, and of random numbers only that they do not come again: RFC 4279
             self._pass_gates()
         try:
-            return Handshake(self, sock, server_hostname, deadline_ms)
+            return (kind or Handshake)(self, sock, server_hostname, deadline_ms)
         except ValueError as error:
             self._refuse(str(error), "Give the host name as it stands in the certificate")
 

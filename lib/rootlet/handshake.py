@@ -58,6 +58,10 @@ class Handshake:
     may mend.
     """
 
+    # What DTLS has in their place: module dtls.
+    PROTOCOL = tls.PROTOCOL_TLS_CLIENT
+    Observer = HandshakeObserver
+
     over = retry = False
 
     def __init__(self, context, sock, server_hostname, deadline_ms):
@@ -65,12 +69,12 @@ class Handshake:
         self.host = host
         self._sock = sock
         self._context = context
-        self._tls_context = context.tls_context()
+        self._tls_context = context.tls_context(self.PROTOCOL)
         self.loader = AnchorLoader(context.stores, host, self._tls_context)
         self.anchor_names = self.loader.names
         self.policy = None  # from the first certificate that Mbed TLS hands over
         self.credentials = context.credentials
-        self.observer = HandshakeObserver(sock, None if context.psk else self.loader.load, deadline_ms)
+        self.observer = self.Observer(sock, None if context.psk else self.loader.load, deadline_ms)
         self._deadline_ms = deadline_ms
         self.issuers = []
         self.free_bytes = None  # of the Python heap, when a chain was refused although its anchor was there
