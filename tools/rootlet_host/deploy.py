@@ -8,6 +8,7 @@ import json
 import subprocess
 import tempfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,19 @@ class DeployBoard(Board):
         super().interrupt()
         self._running = False
 
+    def _rename(self, old: str, new: str) -> None:
+        # MicroPython's VfsPosix (a virtual board whose flash is a folder) builds both absolute paths in one buffer, so
+        # that the second replaces the first (extmod/vfs_posix.c, vfs_posix_get_path_str); relative ones it passes on.
+        folder = new.rpartition("/")[0] or "/"
+        if not new.startswith("/") or old.rpartition("/")[0] != new.rpartition("/")[0]:
+            super()._rename(old, new)
+            return
+        self.run(f"import os\n_c = os.getcwd()\nos.chdir({folder!r})")
+        try:
+            super()._rename(old.rpartition("/")[2], new.rpartition("/")[2])
+        finally:
+            self.run("os.chdir(_c)")
+
     def close(self) -> None:
         """Leave the board as it is if its program was started here, else as it was found."""
         if self._running and self._link is not None:
@@ -121,8 +135,11 @@ def compile_library(mpy_version: str) -> tuple[dict[str, bytes], str]:
     sources = sorted((root / LIBRARY).rglob("*.py"))
     names = {source: source.relative_to(root).as_posix() for source in sources}
     if mpy_version:
-        compiled = {str(Path(name).with_suffix(".mpy").as_posix()): _compile(src, name) for src, name in names.items()}
-        made = next(iter(compiled.values()))[1]
+        with ThreadPoolExecutor(max_workers=4) as pool:
+            made_of = list(pool.map(lambda source: _compile(source, names[source]), sources))
+        targets = (Path(names[source]).with_suffix(".mpy").as_posix() for source in sources)
+        compiled = dict(zip(targets, made_of, strict=True))
+        made = made_of[0][1]
         # Bytecode depends on the main version alone (py/persistentcode.c: the sub-version is checked for native code).
         if str(made) == mpy_version.partition(".")[0]:
             return compiled, ""

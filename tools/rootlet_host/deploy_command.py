@@ -110,7 +110,10 @@ def deploy_command(
     if as_json:
         print_json(_to_json(done, dry_run))
     elif done.report is not None:
-        out.print(done.report.removesuffix(_PROMPT).rstrip(), markup=False, soft_wrap=True)
+        lines = done.report.removesuffix(_PROMPT).rstrip().split("\n")
+        if lines[-1].strip() == _NEXT_CYCLE.strip():  # the rest of this line was not waited for
+            lines.pop()
+        out.print("\n".join(lines), markup=False, soft_wrap=True)
     _judge(done.report, wait)
 
 
