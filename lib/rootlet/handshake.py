@@ -3,6 +3,7 @@
 from gc import collect, mem_free
 from hashlib import sha256
 from time import ticks_diff, ticks_ms
+from tls import PROTOCOL_TLS_CLIENT
 
 from micropython import const
 
@@ -58,8 +59,8 @@ class Handshake:
     may mend.
     """
 
-    # What DTLS has in their place: module dtls.
-    PROTOCOL = tls.PROTOCOL_TLS_CLIENT
+    # What DTLS has others for: module dtls.
+    PROTOCOL = PROTOCOL_TLS_CLIENT
     Observer = HandshakeObserver
 
     over = retry = False
