@@ -119,14 +119,15 @@ def _watch(sampler):
     A moment is the type of a handshake message (RFC 5246, 7.4), plus 256 if the board sent it; for other records, and
     after ChangeCipherSpec, 512 plus the record's type, plus 256 if the board sent it.
     """
-    from . import handshake
-    from .observer import HandshakeObserver
+    from .handshake import Handshake
 
-    class Watcher(HandshakeObserver):
+    Observer = Handshake.Observer
+
+    class Watcher(Observer):
         record = opened = closed = 0  # type of the record at hand; ChangeCipherSpec was received, sent
 
         def readinto(self, buffer):
-            n = HandshakeObserver.readinto(self, buffer)
+            n = Observer.readinto(self, buffer)
             try:
                 if n and n > 0:
                     if not self.record:
@@ -147,12 +148,12 @@ def _watch(sampler):
                 sampler.take(256 + buffer[5] if clear else 768 + buffer[0])
             except Exception:
                 pass
-            return HandshakeObserver.write(self, buffer)
+            return Observer.write(self, buffer)
 
-    handshake.HandshakeObserver = Watcher
+    Handshake.Observer = Watcher
     sampler.take(_CONNECTED)
 
     def undo():
-        handshake.HandshakeObserver = HandshakeObserver
+        Handshake.Observer = Observer
 
     return undo
