@@ -452,3 +452,10 @@ def test_a_broken_configuration_on_the_board_is_no_obstacle(fresh: VirtualBoard,
         with contextlib.closing(DeployBoard(fresh.port)) as board:
             board.open()
             assert configuration_on_board(board) is None
+
+
+def test_the_example_of_the_documentation_is_a_right_configuration() -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs/deploy.md").read_text()
+    settings = board_config.tomllib.loads(text.partition("```toml\n")[2].partition("```")[0])
+    checked = board_config.check({**settings, "network": {**settings["network"], "password": ""}}, "docs/deploy.md")
+    assert checked["job"]["period_s"] == 3600
