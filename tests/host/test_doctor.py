@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import itertools
 import json
 import re
 import subprocess
@@ -141,6 +142,30 @@ def test_installed_compat_is_noticed(board: VirtualBoard, flash: Path) -> None:
     assert diagnose(board)[1]["stock modules"].state == "warn"
     main.write_text("import rootlet.compat\nrootlet.compat.install()\n")
     assert diagnose(board)[1]["stock modules"].state == "ok"
+
+
+ESP32 = """
+HEAP_DATA = 4
+used = 20000
+def idf_heap_info(kind):
+    global used
+    used += 1000
+    return [(100000, 100000 - used, %d, 0), (15000, 8000, 7000, 0)]
+"""
+
+
+def test_the_heaps_of_esp_idf_are_shown_and_must_have_room_for_a_record(
+    board: VirtualBoard, flash: Path, server: int
+) -> None:
+    flash.joinpath("esp32.py").write_text(ESP32 % 60000)
+    diagnosis, lines = diagnose(board, Target(HOST, server, "127.0.0.1"))
+    assert lines["heap"].state == "ok"
+    assert "ESP-IDF heaps 87.0 kB free, largest block 60.0 kB" in lines["heap"].text
+    system = [sample.system for sample in diagnosis.samples]
+    assert [later - earlier for earlier, later in itertools.pairwise(system)] == [1000] * (len(system) - 1)
+    flash.joinpath("esp32.py").write_text(ESP32 % 16000)
+    line = diagnose(board)[1]["heap"]
+    assert (line.state, "in one piece" in line.remedy) == ("fail", True)
 
 
 # --- faults ---
