@@ -10,6 +10,7 @@ from .dial import dial
 _POLL = const(3)
 _CLOSE = const(4)
 _POLL_READ = const(1)
+_POLL_INVALID = const(32)
 _PEER_CLOSE_NOTIFY = const(-0x7880)
 
 
@@ -32,6 +33,7 @@ class Connection(io.IOBase):
         self._idle = not handshake.over  # nothing was read or written yet
         self._timeout_s = None
         self._ended = False
+        self._refusal = None  # what the handshake failed with, in the middle of reads and writes
         self._held = 0  # bytes of the last write that did not go, of which Mbed TLS may have made a record
         self._poller = None
 
@@ -117,7 +119,9 @@ class Connection(io.IOBase):
         if request == _CLOSE:
             self.close()
             return 0
-        if request == _POLL and self._stream is not None:
+        if request == _POLL:
+            if self._stream is None:
+                return _POLL_INVALID  # an error would end asyncio's loop with all its tasks
             # Mbed TLS's socket has no ioctl that Python could call; a poll object asks it. asyncio waits this way.
             if self._poller is None:
                 from select import poll
@@ -132,12 +136,14 @@ class Connection(io.IOBase):
         return -1
 
     def setblocking(self, flag):
+        self._observer.dry = False
         self._blocking = bool(flag)
         self._stream.setblocking(flag)
 
     def settimeout(self, seconds):
         """Limits each single wait for the transport to `seconds`; None waits for ever, 0 not at all."""
         self._timeout_s = seconds
+        self._observer.dry = False
         self._blocking = seconds is None or seconds > 0
         self._observer.settimeout(seconds)
 
@@ -183,6 +189,10 @@ class Connection(io.IOBase):
         if self._blocking:
             while True:
                 got = read(*arguments)
+                if self._observer.dry:
+                    # Somebody made the transport non-blocking without telling us, as umqtt.simple2 does.
+                    self._blocking = False
+                    return got
                 if got is not None:
                     return got
                 # A TLS 1.3 session ticket came, and nothing else.
@@ -220,10 +230,13 @@ class Connection(io.IOBase):
 
     def _fail(self, error):
         if self._stream is None:
+            if self._refusal is not None:
+                return self._refusal  # again: a client may have swallowed it the first time
             error = OSError(9)  # EBADF, as a closed socket says
         elif not self._handshake.over:
             self.close()  # before the handshake frees what the stream uses
-            return self._handshake.fail(error)
+            self._refusal = self._handshake.fail(error)
+            return self._refusal
         from .diagnosis import from_stream
 
         error = from_stream(error, self._observer, self._handshake.host)

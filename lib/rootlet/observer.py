@@ -70,6 +70,7 @@ class HandshakeObserver(io.IOBase):
         self.alert = None  # description of a fatal alert that the server sent in clear
         self.over = False  # the handshake is over: Mbed TLS asked for what comes after it
         self.wants_write = False  # the transport could not take what it was given last
+        self.dry = False  # after the handshake the transport had nothing for now
         self.quota = -1  # records that may be read for now; -1: any number
         self._in_body = False  # Mbed TLS asks for a header, then for the body, and for no byte more than that
         self._watching = True
@@ -168,10 +169,12 @@ class HandshakeObserver(io.IOBase):
             return None
         try:
             n = self._sock.readinto(buffer)
-            if n == 0:
-                self.ended = True
-            elif n:
+            if n:
                 self._count(buffer, n)
+            elif n == 0:
+                self.ended = True
+            else:
+                self.dry = True
             return n
         except BaseException as error:
             return self._keep(error)
@@ -190,6 +193,7 @@ class HandshakeObserver(io.IOBase):
     def _keep(self, error):
         number = error.errno if isinstance(error, OSError) else EIO
         if number == EAGAIN and (self._deadline_ms is None or self._left_ms() > 0):
+            self.dry = True
             return None
         self.error = error
         return -number if isinstance(number, int) and 0 < number < 256 else -EIO
