@@ -18,6 +18,7 @@ _MAX_PUBLISHER = const(2048)
 _MAX_ENVELOPE = const(4096)
 _WINDOW = const(16)  # index entries on each side of where a key is expected
 _ENTRIES = const(37)  # that are read in one go: both sides, then those of one name and the end of the last
+_NEAR = const(128)  # entries between a key and where it is expected, at the very most if chance put it there
 _CHUNK = const(512)
 _SLOT_FILE = "/store.rtlt"
 
@@ -82,9 +83,8 @@ class TrustStore:
         self.not_used_after = _u32(head, 16)
         body = _u32(head, 20)
         self._blocked_count = head[24] | head[25] << 8
-        publisher = head[26] | head[27] << 8
+        self._publisher_size = publisher = head[26] | head[27] << 8
         self._end = _HEADER_SIZE + body
-        self._publisher_size = publisher
         self.signed = False
         self._records = _HEADER_SIZE + self.count * _ENTRY_SIZE
         self._blocked = self._end - publisher - self._blocked_count * _BLOCKED_SIZE
@@ -141,8 +141,7 @@ class TrustStore:
 
     def lookup(self, name, host=None, digest=None):
         """Anchors whose subject is `name` (DER of a Name) and that may sign for `host`: a list of Anchor. `digest`:
-        SHA-256 of
-        `name`, if it is known already.
+        SHA-256 of `name`, if it is known already.
 
         At most 10 reads of the file; memory for one index window and one record.
         """
@@ -151,7 +150,7 @@ class TrustStore:
         key = (digest or sha256(name).digest())[:_KEY_SIZE]
         found = []
         try:
-            with open(self.path, "rb") as file:
+            with self._open() as file:
                 for start, end in self._find(file, key):
                     if end - start > _MAX_RECORD:
                         raise RecordError("record is too long")
@@ -162,6 +161,15 @@ class TrustStore:
         except (OSError, ValueError) as error:
             self._unreadable(error)
         return found
+
+    def _open(self):
+        """The file, unless an update has written over it since it was checked: it may hold anybody's anchors then."""
+        file = open(self.path, "rb")
+        head = file.read(_HEADER_SIZE)
+        if head[:4] != self.MAGIC or head[32:] != self.digest:
+            file.close()
+            raise RecordError("it was replaced, make a new Context")
+        return file
 
     def _unreadable(self, error):
         from .errors import TrustStoreDamagedError
@@ -174,9 +182,9 @@ class TrustStore:
         low = max(0, ((key[0] << 8 | key[1]) * self.count >> 16) - _WINDOW)
         window = self._entries(file, low)
         if low and window[:_KEY_SIZE] >= key:
-            window = self._entries(file, self._search(file, key, 0, low))
+            window = self._entries(file, self._search(file, key, 0, low, low - _NEAR))
         elif low + _ENTRIES < self.count and window[-_ENTRY_SIZE:-3] <= key:
-            window = self._entries(file, self._search(file, key, low, self.count))
+            window = self._entries(file, self._search(file, key, low, self.count, low + _NEAR))
         ranges = []
         at = window.find(key)
         while at >= 0 and len(ranges) < self.MAX_ANCHORS_PER_NAME:
@@ -194,17 +202,19 @@ class TrustStore:
         file.seek(_HEADER_SIZE + low * _ENTRY_SIZE)
         return file.read(min(self.count - low, _ENTRIES) * _ENTRY_SIZE)
 
-    def _search(self, file, key, low, high):
-        """Where the entries with `key` begin, or would, or at most a window before that; between `low` and `high`."""
+    def _search(self, file, key, low, high, middle):
+        """Where the entries with `key` begin, or would, or at most a window before that; between `low` and `high`.
+        `middle`: where to look first."""
+        middle = min(max(middle, low), high - 1)
         entry = bytearray(_ENTRY_SIZE)
         while high - low > 2 * _WINDOW:
-            middle = (low + high) // 2
             file.seek(_HEADER_SIZE + middle * _ENTRY_SIZE)
             file.readinto(entry)
             if entry[:_KEY_SIZE] < key:
                 low = middle + 1
             else:
                 high = middle
+            middle = (low + high) // 2
         return low
 
     def _record_start(self, window, at):
@@ -217,7 +227,7 @@ class TrustStore:
             return False
         wanted = bytes(spki_digest[:_BLOCKED_SIZE])
         try:
-            with open(self.path, "rb") as file:
+            with self._open() as file:
                 while low < high:
                     middle = (low + high) // 2
                     file.seek(self._blocked + middle * _BLOCKED_SIZE)
@@ -283,8 +293,8 @@ def current(path):
     Raises TrustStoreMissingError, or TrustStoreDamagedError when there are only damaged ones.
     """
     failure = None
-    names = (path, slot_path(path, "a"), slot_path(path, "b"))
-    for sequence, name in sorted([(claimed_sequence(name), name) for name in names], reverse=True):
+    names = [(claimed_sequence(name), name) for name in (path, slot_path(path, "a"), slot_path(path, "b"))]
+    for sequence, name in sorted(names, reverse=True):
         if sequence >= 0:
             try:
                 return TrustStore(name)
