@@ -23,6 +23,7 @@ def run_device(
     library: Path = LIBRARY,
     interpreter: Path | None = None,
     environment: dict[str, str] | None = None,
+    cwd: Path | None = None,
 ) -> str:
     """Runs `program` under MicroPython; returns its standard output. A traceback or crash fails the test."""
     command = [str(interpreter or find_micropython()), "-X", f"heapsize={heap}", str(program), *arguments]
@@ -33,6 +34,7 @@ def run_device(
         timeout=timeout_s,
         env={**os.environ, "MICROPYPATH": f"{library}:.frozen", **(environment or {})},
         check=False,
+        cwd=cwd,
     )
     assert done.returncode == 0, f"exit status {done.returncode}\n{done.stdout}{done.stderr}"
     return done.stdout
