@@ -58,12 +58,18 @@ def _probe(path, host, port, address, sampler):
         sampler.take(_CLOSED)
         return "ok", "", "", {"samples": sampler.taken()}
     try:
-        from . import report
-
         data = {"handshake_ms": stream.handshake_ms(), "resolve_ms": resolve_ms}
         data["dial_ms"] = total_ms - data["handshake_ms"]
         data["suite"], data["version"] = stream.cipher()
-        return "ok", report.handshake(stream) + "; " + report.peer(stream, context, host), "", data
+        text = "%s, %s" % (data["version"], data["suite"])
+        try:
+            from . import report
+
+            text = report.handshake(stream)
+            text += "; " + report.peer(stream, context, host)
+        except MemoryError:
+            return "warn", text + "; no memory is left to say whose certificate it is", "Use a larger heap", data
+        return "ok", text, "", data
     finally:
         stream.close()
 

@@ -32,7 +32,7 @@ def virtual(
     ] = None,
     heap: Annotated[
         str, typer.Option(metavar="SIZE", help="The heap. A 64-bit host needs about twice what a board needs.")
-    ] = "128K",
+    ] = "256K",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the port and nothing else.")] = False,
 ) -> None:
     """Run MicroPython's Unix port like a board on USB: mpremote and every rootlet command can use it.

@@ -188,13 +188,19 @@ def _connection(board: Board, diagnosis: Diagnosis, target: Target, path: str, c
     if first.state != OK:
         yield first
         return
+    # The first one's modules and samples would leave less memory than an application has.
+    board.soft_reset()
+    network = _ask(board, "network", "network", path)
+    if network.state == FAIL:
+        yield network
+        return
     second = _ask(board, name, "connect", *where, False)
-    if second.state == OK:
+    if second.state != FAIL:
         data = second.data
         text = (
             f"{second.text}; name {data['resolve_ms']} ms, dialling {data['dial_ms']} ms, TLS {data['handshake_ms']} ms"
         )
-        second = Line(name, OK, text, data=data)
+        second = Line(name, second.state, text, second.remedy, data)
     yield second
     yield _memory(diagnosis)
 
