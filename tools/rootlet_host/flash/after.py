@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import time
 from typing import Any
 
+from ..board.transport import Board
 from ..errors import HostError
 from . import ports
 
@@ -47,15 +47,13 @@ def show_board(port: str, timeout_s: float = 15.0) -> dict[str, Any]:
     Keys: version, platform, machine, urandom (bool), tls (bool) and, with tls, mbedtls and features
     (verify_callback, dtls, psk). Raises `HostError` when no MicroPython answers.
     """
-    from mpremote.transport import TransportError
-
     deadline = time.monotonic() + timeout_s
     last: Exception | None = None
     while True:
         try:
             answer = _ask(port, max(0.5, min(3.0, deadline - time.monotonic())))
             return dict(json.loads(answer))
-        except (TransportError, OSError, ValueError) as error:
+        except (HostError, ValueError) as error:
             # The port may still be away (USB comes back after the reset) or the firmware still starting.
             last = error
         if time.monotonic() > deadline:
@@ -63,19 +61,9 @@ def show_board(port: str, timeout_s: float = 15.0) -> dict[str, Any]:
         time.sleep(0.3)
 
 
-def _ask(port: str, patience_s: float) -> bytes:
-    from mpremote.transport_serial import SerialTransport
-
-    # Without a time-out a read from a pseudo-terminal would block for ever.
-    transport = SerialTransport(port, baudrate=115200, timeout=patience_s)
-    try:
-        transport.enter_raw_repl(soft_reset=False, timeout_overall=patience_s)
-        answer: bytes = transport.exec(_QUESTION)
-        transport.exit_raw_repl()
-        return answer
-    finally:
-        with contextlib.suppress(OSError):
-            transport.close()
+def _ask(port: str, patience_s: float) -> str:
+    with Board(port, timeout_s=patience_s) as board:
+        return board.run(_QUESTION, timeout_s=patience_s)
 
 
 def describe(identity: dict[str, Any]) -> list[str]:
