@@ -253,7 +253,7 @@ def connect(host, port, context, server_hostname=None, address=None, timeout_ms=
     if _DatagramHandshake.PROTOCOL is None:
         from .errors import UnsupportedError
 
-        raise UnsupportedError("this firmware has no DTLS", "Use MicroPython 1.26 or later, or TLS on TCP")
+        raise UnsupportedError("this firmware has no DTLS", "Use MicroPython 1.25 or later, or TLS on TCP")
     deadline_ms = ticks_add(ticks_ms(), timeout_ms)
     sock = _open(address or host, port)
     try:
