@@ -166,7 +166,8 @@ class Handshake:
 
         if len(self.issuers) < self.observer.MAX_CERTIFICATES:
             certificate = Certificate(der)
-            self.issuers.append(bytes(der[certificate.issuer : certificate.issuer_end]))
+            if certificate.issuer_end - certificate.issuer <= self.observer.MAX_NAME:  # the Context keeps them
+                self.issuers.append(bytes(der[certificate.issuer : certificate.issuer_end]))
 
     def _keep_peer_certificate(self, der):
         # A copy, because Mbed TLS drops its own when the handshake is over. Convenient, but not worth failing for.

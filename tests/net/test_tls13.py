@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.x509.oid import NameOID
 from rootlet_host.store import anchors_from_certificates, build_store, mozilla_certificates
 from support import pki, versions
 from support.attempt import HOST, Connect, Outcome
@@ -170,3 +173,22 @@ def test_large_answer_comes_whole(root: pki.Authority, connect_again: Callable[.
         (report,) = connect_again(server.port)
     assert report["kind"] is None
     assert report["bytes"] == len(http_response(body))
+
+
+def test_issuer_names_too_long_for_a_board_are_neither_kept_nor_tried_again(attempt: Attempt) -> None:
+    issuer = pki.make_ca("an issuer")
+    units = [x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, f"{i:064}") for i in range(30)]
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(pki.make_name("leaf"))
+        .issuer_name(x509.Name(units))
+        .public_key(issuer.key.public_key())
+        .serial_number(1)
+        .not_valid_before(pki.now() - pki.days(1))
+        .not_valid_after(pki.now() + pki.days(1))
+        .sign(issuer.key, hashes.SHA256())
+    )
+    with tls_server(pki.Issued(certificate, issuer.key)) as server:
+        outcome = attempt(server.port)
+        assert outcome.kind == "UnknownIssuerError"
+        assert server.accepted == 1
