@@ -137,7 +137,10 @@ async def open_connection(host, port, context, server_hostname=None, address=Non
     Name resolution blocks, as everywhere in MicroPython; everything else gives way to other tasks. `timeout_ms` limits
     all of it together. When the task is cancelled nothing stays open. Raises what `connect` raises.
     """
-    opening = _open(host, port, context, server_hostname, address, timeout_ms, transport)
+    if context.trace is not None:
+        opening = context.trace.open(_open, host, port, context, server_hostname, address, timeout_ms, transport)
+    else:
+        opening = _open(host, port, context, server_hostname, address, timeout_ms, transport)
     return await _in_time(opening, timeout_ms, "%s port %d" % (address or host, port))
 
 

@@ -221,8 +221,7 @@ class Connection(io.IOBase):
         if self._observer.ended:
             from .errors import TruncationError
 
-            self.close()
-            raise TruncationError("%s ended the stream without close_notify" % self._handshake.host)
+            raise self._fail(TruncationError("%s ended the stream without close_notify" % self._handshake.host))
         # A non-blocking read may be short because there is no more for now; nothing at all is the end.
         # Asking Mbed TLS again after close_notify would wait for the transport.
         if self._blocking or nothing_came:
@@ -254,6 +253,8 @@ def connect(host, port, context, server_hostname=None, address=None, timeout_ms=
     Raises ResolveError, ConnectError, DeadlineError, ClockError, EntropyError, TrustStoreError, CertificateError
     and its kinds, HandshakeError and its kinds: all of them TLSError. Nothing is left open then.
     """
+    if context.trace is not None:
+        return context.trace.connect(connect, host, port, context, server_hostname, address, timeout_ms, transport)
     deadline_ms = ticks_add(ticks_ms(), timeout_ms)
     server_hostname = server_hostname or host
     again = False

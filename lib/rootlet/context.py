@@ -41,6 +41,7 @@ class Context:
       pins       list of "sha256//…": besides all that, one key of the chain must be among these; see docs/pins.md
       allow_single   take a single pin, without a backup
       timeout_ms of a handshake made by `wrap_socket`
+      trace      a trace.Trace that is told what happens; see docs/trace.md
 
     Raises TrustStoreError, ConfigError, UnsupportedError. There is no way to turn verification off.
     """
@@ -48,7 +49,7 @@ class Context:
     _entropy_is_good = False
     credentials = None  # what the board shows of itself: Identity or PreSharedKey
     psk = False
-    pins = None
+    pins = trace = None
 
     def __init__(
         self,
@@ -65,6 +66,7 @@ class Context:
         psk=None,
         pins=None,
         allow_single=False,
+        trace=None,
     ):
         self.timeout_ms = timeout_ms
         self.webpki = policy == "webpki"
@@ -95,6 +97,8 @@ class Context:
             from .pins import Pins
 
             self.pins = Pins(pins, allow_single)
+        if trace is not None and trace.level:
+            self.trace = trace
         self._ciphers = ciphers
         if ciphers is not None:
             self._check_ciphers(ciphers)
@@ -121,7 +125,10 @@ class Context:
         return Connection(handshake)
 
     def handshake(self, sock, server_hostname, deadline_ms, kind=None):
-        """A Handshake (or a `kind` of it) that is ready to run. Refuses without host name, clock, entropy or a usable store."""
+        """A Handshake (or a `kind` of it) that is ready to run. Refuses without host name, clock, entropy or a usable
+        store."""
+        if self.trace is not None and kind is None:
+            return self.trace.handshake(self, sock, server_hostname, deadline_ms)
         if not Context._entropy_is_good:
             from gc import collect
 

@@ -190,6 +190,9 @@ def _unknown_issuer(handshake, host, error):
         # Where Mbed TLS uses the Python heap it calls a signature wrong that it had no memory to check.
         message = "the chain of %s could not be checked: %d bytes of memory were free" % (host, handshake.free_bytes)
         return HandshakeError(message, "Free memory first: fewer modules, smaller buffers, frozen code", error)
+    if loader.loaded and loader.loaded[0].exact:
+        message = "%s shows another certificate than the one that is trusted" % host
+        return UnknownIssuerError(message, "Ask the server's owner why; do not connect before you know", error)
     if loader.loaded:
         message = "the chain of %s names a known issuer, which did not sign it" % host
         return UnknownIssuerError(message, "Do not connect: the chain is wrong or forged", error)
@@ -239,6 +242,14 @@ def _errno_name(number):
 
 def from_stream(error, observer, host):
     """The exception for `error`, which reading or writing an established connection raised."""
+    error = _from_stream(error, observer, host)
+    journal = getattr(observer, "journal", None)  # of a trace
+    return error if journal is None else journal.failed(error)
+
+
+def _from_stream(error, observer, host):
+    if isinstance(error, TLSError):
+        return error
     if observer.error is not None:
         error = from_transport(observer.error, "while talking to %s" % host)
         if isinstance(error, ConnectError) and observer.encrypted:

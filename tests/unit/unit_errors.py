@@ -31,6 +31,11 @@ class Policy:
         self.error = error
 
 
+class Anchor:
+    def __init__(self, exact=False):
+        self.exact = exact
+
+
 class Loader:
     def __init__(self, loaded=(), missing=None):
         self.loaded = loaded
@@ -158,8 +163,18 @@ def test_several_reasons_are_all_kept():
 def test_the_missing_issuer_is_named():
     for error in (os_error(-0x7680), ValueError("The certificate is not correctly signed by the trusted CA\n")):
         assert "Root 7" in handshake(error, missing=make.name(cn="Root 7")).message
-        assert "did not sign" in handshake(error, loaded=[1], missing=make.name(cn="x")).message
+        assert "did not sign" in handshake(error, loaded=[Anchor()], missing=make.name(cn="x")).message
         assert handshake(error).message
+
+
+def test_another_certificate_than_the_one_that_is_trusted_is_called_so():
+    refusal = ("issuer-unknown", 0, "was not issued by a trust anchor", "RFC 5280, 6.1")
+    for error, violation in (
+        (os_error(-0x3000), refusal),
+        (ValueError("not correctly signed by the trusted CA\n"), None),
+    ):
+        result = handshake(error, violation=violation, loaded=[Anchor(True)])
+        assert type(result) is errors.UnknownIssuerError and "another certificate" in result.message
 
 
 def test_a_refused_record_says_what_came_instead():
@@ -223,6 +238,11 @@ def test_dialling():
         assert HOST in result.message and "443" in result.message and result.remedy
 
 
+def test_a_stream_that_was_cut_off_stays_one():
+    error = errors.TruncationError("cut")
+    assert from_stream(error, Observer(), HOST) is error
+
+
 def test_a_broken_stream():
     for number in (-0x7180, -0x7200, -0x7780, -0x1234, ETIMEDOUT, -ETIMEDOUT, 9):
         result = from_stream(os_error(number), Observer(), HOST)
@@ -235,9 +255,9 @@ def test_a_broken_stream():
 
 def test_a_chain_that_was_not_checked_for_want_of_memory_is_not_called_forged():
     refusal = ("issuer-unknown", 1, "was not issued by a trust anchor", "RFC 5280, 6.1")
-    scarce = handshake(ValueError("not trusted"), violation=refusal, loaded=[object()], free_bytes=1200)
+    scarce = handshake(ValueError("not trusted"), violation=refusal, loaded=[Anchor()], free_bytes=1200)
     assert type(scarce) is errors.HandshakeError and "1200 bytes of memory" in scarce.message
-    plenty = handshake(ValueError("not trusted"), violation=refusal, loaded=[object()], free_bytes=60000)
+    plenty = handshake(ValueError("not trusted"), violation=refusal, loaded=[Anchor()], free_bytes=60000)
     assert type(plenty) is errors.UnknownIssuerError and "forged" in plenty.remedy
 
 

@@ -25,7 +25,8 @@ from rootlet_host.interpreter import find_micropython
 # Not part of the core, which is verified connections and a streaming GET: installed only where they are wanted.
 EXTRAS = (
     *("modem", "dtls", "psk"),  # other transports and other keys
-    *("aio", "web", "requests", "compat", "starttls", "identity", "pins", "tofu", "trace", "webpki"),
+    *("aio", "web", "requests", "compat", "starttls", "identity", "pins", "tofu", "webpki"),
+    *("trace", "tracesinks", "wire", "describe"),
     *("slots", "signature", "integrity", "updater", "update_state", "fetch", "pacing"),  # updates
     *("config", "network", "report", "timekeeping", "selftest", "probe", "memory"),  # the application
 )

@@ -1,0 +1,106 @@
+"""Where the events of a trace go, and what only some of them need."""
+
+import gc
+import os
+
+from micropython import const
+
+_FLUSH_EVENTS = const(8)
+_LAST = ("established", "failed", "closed")
+_HEAD = ("connection", "ms", "event", "free_bytes")
+_MOST_BLOCK = const(65536)
+_BLOCK_STEP = const(1024)
+
+
+def to_console(event):
+    fields = ["%s=%s" % (name, event[name]) for name in sorted(event) if name not in _HEAD]
+    print("%d %6d ms  %-12s %s" % (event["connection"], event["ms"], event["event"], " ".join(fields)))
+
+
+class File:
+    """Writes a line of JSON for each event to `path`; every few events, and when a phase has ended, so that flash is
+    not worn by each. What the file had before stays, up to `limit_bytes`."""
+
+    def __init__(self, path, limit_bytes):
+        self._path = path
+        self._limit_bytes = limit_bytes
+        self._lines = []
+        try:
+            self._size = os.stat(path)[6]
+        except OSError:
+            self._size = 0
+
+    def __call__(self, event):
+        from json import dumps
+
+        self._lines.append(dumps(event))
+        if len(self._lines) >= _FLUSH_EVENTS or event["event"] in _LAST:
+            text = "\n".join(self._lines) + "\n"
+            self._lines = []  # also when writing fails: a full disk must not fill the memory, too
+            if self._size and self._size + len(text) > self._limit_bytes:
+                self._begin_anew()
+            with open(self._path, "a") as file:
+                file.write(text)
+            self._size += len(text)
+
+    def _begin_anew(self):
+        old = self._path + ".old"
+        try:
+            os.remove(old)
+        except OSError:
+            pass
+        os.rename(self._path, old)
+        self._size = 0
+
+
+def tell_certificate(journal, der, depth, violation):
+    """Notes a certificate of the chain and what the policy says of it. Raises nothing."""
+    try:
+        from .describe import certificate
+
+        described = certificate(der)
+        fields = ["depth", depth]
+        if bytes(der[-4:]) == b"\x03\x02\0\0":
+            # Written by anchor.py: only what the trust store has is a root's own.
+            described["anchor"] = True
+            del described["serial"], described["fingerprint"], described["names"]
+        for name, value in described.items():
+            fields.append(name)
+            fields.append(value)
+        journal.event(2, "certificate", *fields)
+    except (ValueError, IndexError):
+        journal.event(2, "certificate", "depth", depth, "subject", "?")
+    if violation is None:
+        journal.event(2, "verdict", "depth", depth, "verdict", "accepted")
+    else:
+        rule, depth, text, source = violation
+        journal.event(2, "verdict", "depth", depth, "verdict", "refused", "rule", rule, "why", text, "source", source)
+
+
+def largest_block():
+    """Bytes of the largest block that the heap has after a collection, in steps of 1024 and at most 65536: Mbed TLS's
+    buffers need 17 KB each, in one piece, where they lie in this heap. None where trying would change the heap."""
+    try:
+        from esp32 import HEAP_DATA, idf_heap_info
+
+        # Trying would make the Python heap grow, at the cost of Mbed TLS's: py/gc.c, MICROPY_GC_SPLIT_HEAP_AUTO.
+        return max([region[2] for region in idf_heap_info(HEAP_DATA)])
+    except ImportError:
+        pass
+    gc.collect()
+    size = min(gc.mem_free(), _MOST_BLOCK) & ~(_BLOCK_STEP - 1)
+    enabled = gc.isenabled()
+    gc.disable()  # else every failure would collect
+    try:
+        # Downwards: a failure leaves nothing behind.
+        while size:
+            try:
+                bytearray(size)
+                break
+            except MemoryError:
+                size -= _BLOCK_STEP
+    finally:
+        if enabled:
+            gc.enable()
+        gc.collect()
+    return size
