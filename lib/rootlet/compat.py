@@ -5,7 +5,7 @@
 
 On stock firmware all of these take any certificate. After `install`, which lasts until the board restarts, they connect
 as rootlet does or raise. It also reaches modules that were imported before; it does not reach a program that makes an
-ssl.SSLContext of its own, or that has copied a function out of a module (`from requests import get`) before.
+ssl.SSLContext of its own, or that has copied `request` or `open_connection` out of a module before.
 """
 
 import sys

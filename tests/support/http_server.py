@@ -80,8 +80,7 @@ class Site:
                 self.faults.append(str(error))
                 return
             if request is None:
-                with contextlib.suppress(OSError):
-                    stream.unwrap()
+                end(stream)
                 return
             self.requests.append(request)
             reply = self.application(request)
@@ -92,15 +91,14 @@ class Site:
                     h11_connection = h11.Connection(h11.SERVER)
                     continue
                 if reply.then == "end":
-                    stream.unwrap()
+                    end(stream)
                 elif reply.then == "silence":
                     while stream.recv(4096):
                         pass
                 return
             self._answer(stream, h11_connection, request.method, reply)
             if h11_connection.our_state is h11.MUST_CLOSE or h11_connection.their_state is not h11.DONE:
-                with contextlib.suppress(OSError):
-                    stream.unwrap()
+                end(stream)
                 return
             h11_connection.start_next_cycle()
 
@@ -134,6 +132,13 @@ class Site:
                 stream.sendall(data)
                 data = b""
         stream.sendall(data + (connection.send(h11.EndOfMessage()) or b""))
+
+
+def end(stream: ssl.SSLSocket) -> None:
+    """Sends close_notify. Stock MicroPython never answers it and waits for the end of the connection instead."""
+    stream.settimeout(0.3)
+    with contextlib.suppress(OSError):
+        stream.unwrap()
 
 
 @contextlib.contextmanager
