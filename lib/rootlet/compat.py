@@ -4,8 +4,8 @@
     rootlet.compat.install()
 
 On stock firmware all of these take any certificate. After `install`, which lasts until the board restarts, they connect
-as rootlet does or raise. It also reaches modules that were imported before; it does not reach a program that makes an
-ssl.SSLContext of its own, or that has copied `request` or `open_connection` out of a module before.
+as rootlet does or raise. It also reaches modules that were imported before, but not a program that makes an
+ssl.SSLContext of its own, or that has copied asyncio's `open_connection` before.
 """
 
 import sys
@@ -49,6 +49,7 @@ def _replace_requests(ours):
         # In place: mip and others hold the module itself.
         for function in _FUNCTIONS:
             setattr(theirs, function, getattr(ours, function))
+        theirs.socket = _NoSocket
 
 
 def _replace_asyncio(context):
@@ -86,6 +87,16 @@ def _replace_ssl(context):
         pass
     # Older clients know the module by this name, which firmware since 1.23 has no more.
     sys.modules["ussl"] = _Module(wrap_socket)
+
+
+class _NoSocket:
+    """For a `request` of the old module that somebody copied: it may not connect any more."""
+
+    @staticmethod
+    def getaddrinfo(*_):
+        from .errors import ConfigError
+
+        raise ConfigError("this `request` was copied before rootlet.compat.install", "Call install first, then import")
 
 
 class _Module:

@@ -118,10 +118,9 @@ def test_the_names_of_older_firmware_verify_too(report: dict[str, Any]) -> None:
     assert report["ussl key"] == "ConfigError"
 
 
-def test_functions_that_were_copied_before_are_reached_but_for_request_itself(report: dict[str, Any]) -> None:
-    """The limit is named in the documentation; if it ever goes, the documentation must say so."""
+def test_functions_that_were_copied_before_verify_or_refuse(report: dict[str, Any]) -> None:
     assert report["copied before"] == "HostnameError"
-    assert report["copied request before"] == "text"
+    assert report["copied request before"] == "ConfigError"
 
 
 def test_responses_have_what_programs_expect(report: dict[str, Any]) -> None:
