@@ -49,7 +49,7 @@ def _replace_requests(ours):
         # In place: mip and others hold the module itself.
         for function in _FUNCTIONS:
             setattr(theirs, function, getattr(ours, function))
-        theirs.socket = _NoSocket
+        theirs.socket = _NoSocket()
 
 
 def _replace_asyncio(context):
@@ -92,8 +92,7 @@ def _replace_ssl(context):
 class _NoSocket:
     """For a `request` of the old module that somebody copied: it may not connect any more."""
 
-    @staticmethod
-    def getaddrinfo(*_):
+    def __getattr__(self, name):
         from .errors import ConfigError
 
         raise ConfigError("this `request` was copied before rootlet.compat.install", "Call install first, then import")
