@@ -203,6 +203,22 @@ def test_pre_shared_key_is_enough_for_openssl(openssl: Serve, talk: Talk) -> Non
     assert wrong["kind"] == "DeadlineError" and "pre-shared key" in wrong["remedy"], wrong
 
 
+def test_board_shows_its_own_certificate(
+    identity: pki.Issued, root: pki.Authority, openssl: Serve, talk: Talk, tmp_path: Path
+) -> None:
+    clients = pki.make_ca("clients' root")
+    board = clients.issue(common_name="board", usage=None)
+    (tmp_path / "clients.pem").write_bytes(clients.pem)
+    context = {"cadata": {"hex": root.pem.hex()}}
+    own = {"client_cert": {"hex": board.pem.hex()}, "client_key": {"hex": board.key_pem.hex()}}
+    demand = ("-Verify", "1", "-verify_return_error", "-CAfile", str(tmp_path / "clients.pem"))
+    with openssl(identity, *demand) as port:
+        assert talk(port, context={**context, **own}, wait_ms=1)["kind"] is None
+    with openssl(identity, *demand) as port:
+        result = talk(port, context=context, wait_ms=1)
+    assert result["kind"] == "AlertError" and "demands a client certificate" in result["message"], result
+
+
 def test_coap_server_answers_a_get(talk: Talk, tmp_path: Path) -> None:
     server = program("coap-server-openssl", "libcoap3-bin")
     port = free_port(socket.SOCK_DGRAM)  # of plain CoAP; DTLS takes the next
