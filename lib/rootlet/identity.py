@@ -68,8 +68,9 @@ class Identity:
         if self._ecdsa_sign is not None:
             context.ecdsa_sign_callback = self._ecdsa_sign
         for der in self._chain:
-            # Appends: Mbed TLS sends all that were loaded. The key is read again each time, which only works when it
-            # comes without PKCS #8 around it: for that form mbedtls_pk_parse_key does not clear what was there before.
+            # Appends: Mbed TLS sends all that were loaded. The key is read again each time, which works everywhere when
+            # it comes without PKCS #8 around it: for that form mbedtls_pk_parse_key clears what was there before only
+            # where PKCS #5 or PKCS #12 are compiled in.
             context.load_cert_chain(der, self._key)
 
 
