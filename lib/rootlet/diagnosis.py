@@ -37,7 +37,6 @@ _HANDSHAKE_FAILURES = {
     -0x7780: (AlertError, "the server ended the handshake with an alert"),
     -0x7880: (HandshakeError, "the server closed the connection during the handshake"),
     -0x7A00: (CertificateError, "the server's Certificate message cannot be read"),
-    -0x7F00: (HandshakeError, "not enough memory for the handshake"),
 }
 
 _PASS_CERTIFICATE = "Pass client_cert and client_key to the Context"
@@ -80,6 +79,9 @@ _REASONS = (
 )
 
 _ENOMEM = const(12)
+_ALLOC_FAILED = (0x2880, 0x3F80, 0x4D80, 0x5180, 0x6180, 0x7F00)  # X.509, PK, ECP, MD, CIPHER, SSL
+_ALLOC_FAILED_LOW = (0x10, 0x6A)  # big numbers, ASN.1
+_BAD_SIGNATURES = (-0x4E00, -0x4380, -0x4100)  # ECP_VERIFY_FAILED, RSA_VERIFY_FAILED, RSA_INVALID_PADDING
 _SCARCE_BYTES = const(6000)
 
 
@@ -96,12 +98,13 @@ def from_handshake(error, handshake, host):
     interrupt = handshake.policy and handshake.policy.error
     if interrupt is not None and not isinstance(interrupt, Exception):
         return interrupt  # KeyboardInterrupt, which came while the chain was judged
-    if isinstance(observer.error, MemoryError):
-        error = observer.error
-    elif observer.error is not None:
+    for failure in (observer.error, interrupt, error):
+        if _is_want_of_memory(failure):
+            return HandshakeError(
+                "not enough memory for the handshake with %s" % host, "Free memory first (gc.collect)", failure
+            )
+    if observer.error is not None:
         return from_transport(observer.error, "during the handshake with %s" % host)
-    if isinstance(error, MemoryError):
-        error = OSError(_ENOMEM, "")
     if observer.refusal is not None:
         if isinstance(observer.refusal, bytes):
             return _not_tls(observer.refusal, host, error)
@@ -119,10 +122,6 @@ def from_handshake(error, handshake, host):
         # MBEDTLS_ERR_X509_* and MBEDTLS_ERR_PK_*, with a low-level code added or without.
         return CertificateError(
             "%s sent a certificate that cannot be read (Mbed TLS error -0x%04x)" % (host, -number), cause=error
-        )
-    if number == _ENOMEM:
-        return HandshakeError(
-            "not enough memory for the handshake with %s" % host, "Free memory first (gc.collect)", error
         )
     if not isinstance(number, int) or number >= 0:
         # The transport reported nothing, so a small positive number is a raw ASN.1 or big-number code
@@ -143,10 +142,28 @@ def from_handshake(error, handshake, host):
         alert = AlertError(message, remedy, error)
         alert.alert = observer.alert
         return alert
+    if number in _BAD_SIGNATURES or -0x5000 < number <= -0x4F80:  # MBEDTLS_ERR_ECP_BAD_INPUT_DATA and an ASN.1 code
+        return CertificateError(
+            "%s could not prove that it has the key of its certificate (Mbed TLS error -0x%04x)" % (host, -number),
+            cause=error,
+        )
     kind, message = _HANDSHAKE_FAILURES.get(number, (HandshakeError, "the handshake failed"))
     if kind is UnknownIssuerError:
         return _unknown_issuer(handshake, host, error)
     return kind("%s: %s (Mbed TLS error -0x%04x)" % (host, message, -number), cause=error)
+
+
+def _is_want_of_memory(error):
+    if isinstance(error, MemoryError):
+        return True
+    number = error.errno if isinstance(error, OSError) else None
+    if number == _ENOMEM:
+        return True
+    if not isinstance(number, int) or number > 127:
+        return False
+    # Mbed TLS adds a low-level code, below 0x80, to a high-level one. A low-level one alone comes as a positive number.
+    number = abs(number)
+    return number & 0x7F in _ALLOC_FAILED_LOW or number & ~0x7F in _ALLOC_FAILED
 
 
 def _not_tls(first, host, error):

@@ -114,6 +114,16 @@ def test_no_memory_is_called_so_wherever_it_was_missed():
         (MemoryError(), {}),
         (os_error(ENOMEM), {}),
         (os_error(-0x7200), {"error": MemoryError()}),
+        (os_error(-0x3000), {"violation": ("internal", 0, "x", ""), "policy_error": MemoryError()}),
+        # Mbed TLS's: X.509, PK, ECP, SSL; with a low-level code; a low-level code alone
+        (os_error(-0x2880), {}),
+        (os_error(-0x3F80), {}),
+        (os_error(-0x4D80), {}),
+        (os_error(-0x7F00), {}),
+        (os_error(-0x23EA), {}),
+        (os_error(-0x4F90), {}),
+        (os_error(0x10), {}),
+        (os_error(0x6A), {}),
     ):
         result = handshake(error, **fields)
         assert type(result) is errors.HandshakeError
@@ -264,6 +274,12 @@ def test_a_chain_that_was_not_checked_for_want_of_memory_is_not_called_forged():
 def test_a_certificate_that_mbed_tls_cannot_read_is_the_servers_fault():
     for number in (-0x2180, -0x21E6, -0x3B00, -0x3D62):
         assert type(handshake(os_error(number))) is errors.CertificateError
+
+
+def test_a_server_without_the_key_of_its_certificate_is_called_so():
+    for number in (-0x4E00, -0x4380, -0x4FE2, -0x4FE6):
+        result = handshake(os_error(number))
+        assert type(result) is errors.CertificateError and "prove" in result.message
 
 
 def test_an_interrupt_while_the_chain_is_judged_stays_an_interrupt():
