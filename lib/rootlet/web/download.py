@@ -7,7 +7,7 @@ from micropython import const
 from ..errors import DigestError, HTTPError
 from .response import hexadecimal
 
-_PIECE = const(2048)
+_PIECE = const(1024)
 _MAX_VALIDATOR = const(256)
 
 

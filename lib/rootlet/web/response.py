@@ -4,7 +4,7 @@ from micropython import const
 
 from ..http import Response
 
-_PIECE = const(2048)
+_PIECE = const(1024)
 _DRAIN = const(4096)
 _MAX_HEAD = const(16384)  # as in ..http
 _ZERO = const(48)  # of HTTP/1.0

@@ -82,6 +82,8 @@ class Workbench:
     server for each kind of key. The chain of a server is root - intermediate - server; it sends the last two.
     """
 
+    SERVER = "server.py"
+
     def __init__(self, key_kinds: Sequence[str] = KEY_KINDS) -> None:
         self._key_kinds = key_kinds
         self._stack = contextlib.ExitStack()
@@ -125,7 +127,7 @@ class Workbench:
         pem = self.folder / "identity.pem"
         pem.write_bytes(identity.key_pem + identity.chain_pem)
         process = subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("server.py")), str(pem)],
+            [sys.executable, str(Path(__file__).with_name(self.SERVER)), str(pem)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
