@@ -1,6 +1,7 @@
 """MicroPython clients that others have published on PyPI, as they are.
 
-pip cannot install most of them, because they are made for MicroPython's installer: their files are fetched and unpacked.
+pip cannot install most of them, because they are made for MicroPython's installer: their files are fetched and
+unpacked.
 """
 
 from __future__ import annotations

@@ -52,7 +52,8 @@ class Proxy:
                 from ..errors import HTTPError
 
                 message = "the proxy %s answers %d %s for %s" % (self.host, answer.status, answer.reason, target)
-                remedy = "Check user and password of the proxy" if answer.status in (401, 407) else "Ask who runs the proxy"
+                denied = answer.status in (401, 407)
+                remedy = "Check user and password of the proxy" if denied else "Ask who runs the proxy"
                 raise HTTPError(message, remedy)
             return sock
         except BaseException:

@@ -134,7 +134,8 @@ note("post", lambda: requests.post(right + "/echo", data="ab", headers={"Content
 note("post json", lambda: requests.post(right + "/echo", json={"a": 1}).text)
 note("put chunks", lambda: requests.put(right + "/echo", data=(b"x" * n for n in (1, 2))).text)
 note(
-    "post length", lambda: requests.post(right + "/echo", data=(b"y" for _ in "abc"), headers={"Content-Length": "3"}).text
+    "post length",
+    lambda: requests.post(right + "/echo", data=(b"y" for _ in "abc"), headers={"Content-Length": "3"}).text,
 )
 note("auth", lambda: requests.get(right + "/auth", auth=("user", "password")).text)
 note("missing", lambda: requests.get(right + "/missing").status_code)
