@@ -23,9 +23,11 @@ from .firmware.commands import app as firmware_app
 from .flash.commands import flash
 from .keys import app as keys_app
 from .output import err
+from .pin import pin
 from .provision_command import provision
 from .publish import publish
 from .store.commands import app as store_app
+from .trace_view import app as trace_app
 
 app = typer.Typer(
     name="rootlet",
@@ -42,6 +44,7 @@ app.add_typer(keys_app)
 app.add_typer(certs_app)
 app.add_typer(ca_app)
 app.add_typer(firmware_app)
+app.add_typer(trace_app)
 app.command()(boards)
 app.command()(flash)
 app.command()(demo)
@@ -51,6 +54,7 @@ app.command("push")(push_command)
 app.command("deploy")(deploy_command)
 app.command("doctor")(doctor_command)
 app.command()(publish)
+app.command()(pin)
 app.command()(provision)
 
 

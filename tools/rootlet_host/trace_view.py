@@ -1,0 +1,195 @@
+"""The command `rootlet trace view`: the events of a trace file as a timeline."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from .errors import HostError, UsageError
+from .files import read_file
+from .output import err, out, plain, print_json, print_table
+
+app = typer.Typer(name="trace", help="Look at the traces of connections.", no_args_is_help=True)
+
+# Every event has these.
+_COMMON = ("connection", "ms", "event")
+_BAR_WIDTH = 24
+_STYLES = {"failed": "bold red", "established": "bold green", "alert": "yellow", "closed": "dim", "record": "dim"}
+_ENDS = ("established", "failed")
+
+
+@dataclass
+class Connection:
+    """The events of one connection, in order."""
+
+    number: int
+    events: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def outcome(self) -> str:
+        names = [event["event"] for event in self.events if event["event"] in _ENDS]
+        return str(names[-1]) if names else "unfinished"
+
+    @property
+    def server(self) -> str:
+        """Where it went: the host name, or else the address that was dialled."""
+        for name in ("host", "address"):
+            for event in self.events:
+                if name in event:
+                    return str(event[name])
+        return "?"
+
+    @property
+    def begin(self) -> str:
+        return str(self.events[0].get("time", ""))
+
+
+@app.callback()
+def _trace() -> None:
+    """Look at the traces of connections."""
+
+
+@app.command()
+def view(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A trace: lines of JSON, as the board wrote them.")],
+    connection: Annotated[
+        int | None,
+        typer.Option("--connection", "-c", metavar="N", help="Only connection N of the file.", show_default=False),
+    ] = None,
+    level: Annotated[int, typer.Option(min=1, max=3, help="Leave out events above this level.")] = 3,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show what happened when: a timeline of each connection in the file."""
+    connections, notes = read_trace(file)
+    if connection is not None:
+        if not 0 < connection <= len(connections):
+            raise UsageError(
+                f"{file} has {len(connections)} connections", remedy="choose one of them with --connection"
+            )
+        connections = [connections[connection - 1]]
+    for found in connections:
+        found.events = [event for event in found.events if _level(event["event"]) <= level]
+    if as_json:
+        print_json([{"number": c.number, "outcome": c.outcome, "events": c.events} for c in connections])
+    for note in notes:
+        err.print(f"note: {note}", markup=False, soft_wrap=True)
+    if as_json:
+        return
+    for found in connections:
+        if found.events:
+            print_table(timeline(found))
+            out.print()
+
+
+def read_trace(path: Path) -> tuple[list[Connection], list[str]]:
+    """(connections in the order of their beginning, notes on lines that were passed over).
+
+    A board counts connections anew with every start: a number that comes again with an earlier time is another one.
+    """
+    lines = read_file(path, "the trace").split(b"\n")
+    connections: list[Connection] = []
+    current: dict[int, Connection] = {}
+    notes = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        event = _event(line)
+        if event is None:
+            notes.append(f"line {number} is no event: " + ("cut short" if number == len(lines) else "passed over"))
+            continue
+        key = event["connection"]
+        known = current.get(key)
+        if known is None or event["ms"] < known.events[-1]["ms"] or event["event"] == "dial":
+            known = current[key] = Connection(len(connections) + 1)
+            connections.append(known)
+        known.events.append(event)
+    if not connections:
+        raise HostError(f"{path} holds no trace", remedy="let the board write one: rootlet.trace.Trace(sink=PATH)")
+    return connections, notes
+
+
+def _event(line: bytes) -> dict[str, Any] | None:
+    try:
+        event = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(event, dict) or not isinstance(event.get("event"), str):
+        return None
+    if not all(type(event.get(name)) is int for name in ("connection", "ms")):
+        return None
+    return event
+
+
+def timeline(connection: Connection) -> Table:
+    """One row an event: when, how long after the one before, where on the whole stretch, and what."""
+    head = f"{connection.number}  {connection.server}  {connection.outcome}  {connection.begin}"
+    table = Table(title=escape(plain(head)), title_justify="left", box=None, pad_edge=False)
+    table.add_column("ms", justify="right")
+    table.add_column("+ms", justify="right", style="dim")
+    table.add_column("when", no_wrap=True)
+    table.add_column("event", no_wrap=True)
+    table.add_column("details", overflow="fold")
+    last = max(event["ms"] for event in connection.events)
+    before = 0
+    for event in connection.events:
+        ms = event["ms"]
+        style = _STYLES.get(event["event"], "")
+        if event.get("verdict") == "refused":
+            style = "bold red"
+        table.add_row(
+            str(ms),
+            str(ms - before) if ms != before else "",
+            Text(_bar(before, ms, last), style="cyan"),
+            Text(plain(event["event"]), style=style),
+            Text(details(event), style=style),
+        )
+        before = ms
+    return table
+
+
+def _bar(begin: int, end: int, last: int) -> str:
+    """The stretch from `begin` to `end` on a scale of 0 … `last`."""
+    scale = _BAR_WIDTH / max(last, 1)
+    start = max(0, min(int(begin * scale), _BAR_WIDTH - 1))
+    return " " * start + "━" * max(1, int(end * scale) - start)
+
+
+def details(event: dict[str, Any]) -> str:
+    """What the event says, as words where there are better ones than its fields."""
+    rest = {name: value for name, value in event.items() if name not in _COMMON}
+    if event["event"] == "certificate":
+        return plain(_certificate(rest))
+    return "  ".join(f"{plain(name)}={_value(rest[name])}" for name in _sorted(rest))
+
+
+def _certificate(fields: dict[str, Any]) -> str:
+    kind = "anchor" if fields.get("anchor") else f"depth {fields.get('depth')}"
+    words = [f"{kind}: {fields.get('subject')}, {fields.get('key')}, issued by {fields.get('issuer')}"]
+    words.append(f"valid {fields.get('not_before')} … {fields.get('not_after')}")
+    if names := fields.get("names"):
+        words.append("for " + ", ".join(map(str, names)) if isinstance(names, list) else str(names))
+    words += [f"{name}={fields[name]}" for name in ("serial", "pin") if name in fields]
+    return "  ".join(words)
+
+
+def _sorted(fields: dict[str, Any]) -> Iterable[str]:
+    """What says most first, memory last."""
+    return sorted(fields, key=lambda name: (name.endswith("_bytes"), name not in ("error", "verdict", "host"), name))
+
+
+def _value(value: Any) -> str:
+    if type(value) is int and abs(value) >= 10_000:
+        return f"{value:,}"
+    return plain(value if isinstance(value, str) else json.dumps(value))
+
+
+def _level(name: str) -> int:
+    return 3 if name in ("record", "message") else 2 if name in ("certificate", "verdict", "lookup") else 1
