@@ -211,7 +211,7 @@ class Client:
 
     def give_back(self, link, keep):
         """Takes `link` from a response that came to its end."""
-        if keep and self._keep and link.is_quiet():
+        if keep and self._keep:
             self._idle.append(link)
             while len(self._idle) > self._keep:
                 self._idle.pop(0).close()

@@ -8,8 +8,7 @@ from time import ticks_add, ticks_diff, ticks_ms
 
 from micropython import const
 
-_POLL = const(3)  # py/stream.h
-_POLL_READ = const(1)
+_POLL_READ = const(1)  # py/stream.h
 _POLL_WRITE = const(4)
 
 
@@ -77,9 +76,10 @@ class Link:
     def is_quiet(self):
         """Whether nothing waits to be read. Between two requests anything would be the connection's end, or an answer
         that nobody asked for."""
-        if self.connection is self.sock:
-            return not self._poll(_POLL_READ, 0)
-        return not self.connection.ioctl(_POLL, _POLL_READ)
+        try:
+            return self.connection.readinto(bytearray(1)) is None
+        except OSError:
+            return False
 
     def _ready(self, to_write, left_ms):
         return self._poll(_POLL_WRITE if to_write else _POLL_READ, left_ms)
