@@ -6,8 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.http_client import Outcome
-from support.http_server import Raw, Reply, Request
+from support import pki, versions
+from support.attempt import HOST
+from support.http_client import Outcome, run_steps
+from support.http_server import Raw, Reply, Request, https_site
 
 Play = Callable[..., Outcome]
 
@@ -271,3 +273,27 @@ def test_what_would_break_the_request_is_refused_before_dialling(
     outcome = play_blocking(echo, {"url": "/", **step})
     assert outcome.only.kind == "ConfigError"
     assert outcome.site.connections == 0
+
+
+@pytest.mark.parametrize("version", versions.OTHERS)
+@pytest.mark.parametrize("asynchronous", [False, True], ids=["blocking", "asyncio"])
+def test_other_versions_of_micropython_and_tls_1_3_keep_connections_too(
+    version: str, asynchronous: bool, root: pki.Authority, cafile: Path
+) -> None:
+    with https_site(root.issue(HOST), echo) as site:
+        url = f"https://{HOST}:{site.port}/"
+        steps = [
+            {"url": url},
+            {"url": url, "method": "POST", "send": {"chunks": [3, 5000]}},
+            {"url": url, "take": "into", "pause_ms": 20},
+        ]
+        reports, left_idle = run_steps(
+            steps,
+            cafile,
+            asynchronous=asynchronous,
+            interpreter=versions.interpreter(version),
+            address="127.0.0.1",
+        )
+    assert [(report.kind, report.bytes) for report in reports] == [(None, 12), (None, 19), (None, 12)]
+    assert {request.connection for request in site.requests} == {site.connections}, "all over the last connection"
+    assert left_idle == 1

@@ -56,12 +56,18 @@ class Outcome:
 
 
 def run_steps(
-    steps: Sequence[dict[str, Any]], cafile: Path, *, asynchronous: bool, heap: str = "512K", **client: Any
+    steps: Sequence[dict[str, Any]],
+    cafile: Path,
+    *,
+    asynchronous: bool,
+    heap: str = "512K",
+    interpreter: Path | None = None,
+    **client: Any,
 ) -> tuple[list[Report], int]:
     """Makes the requests `steps`, with these options of the client. Returns their reports, and how many connections
     were kept in the end. Nothing may stay open, and every error must say cause and remedy."""
     request = {"cafile": str(cafile), "asynchronous": asynchronous, "client": client, "steps": steps}
-    output = run_device(SCRIPT, environment={"REQUEST": json.dumps(request)}, heap=heap)
+    output = run_device(SCRIPT, environment={"REQUEST": json.dumps(request)}, heap=heap, interpreter=interpreter)
     result = json.loads(output.splitlines()[-1])
     assert result["files"] <= OPEN_FILES, "something stayed open"
     reports = [Report(**report) for report in result["steps"]]
