@@ -9,10 +9,11 @@ BOARD  ?=
 PORT   ?=
 FILE   ?=
 LIMBO  ?=
+INPUTS ?= 1000000
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint versions micropython32 conformance flash boards virtual deploy push bench memory clean
+.PHONY: help setup run test fuzz lint versions micropython32 conformance flash boards virtual deploy push bench memory clean
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "  make %-15s %s\n", $$1, $$2}'
@@ -43,6 +44,10 @@ versions: $(STAMP) ## Fetch other versions of MicroPython (Debian's) for the tes
 
 micropython32: ## Build a 32-bit MicroPython whose Mbed TLS uses the Python heap, as on a board
 	@tools/dev/build_micropython32.sh
+
+fuzz: $(STAMP) ## Fuzz what reads untrusted bytes: a million inputs (INPUTS=...)
+	@$(PIP) -e '.[fuzz]' || echo "There is no atheris for this Python: hypothesis and inputs changed by chance do all of it."
+	@$(BIN)/pytest tests/fuzz --fuzz-inputs $(INPUTS) $(ARGS)
 
 conformance: $(STAMP) ## Show x509-limbo's chains to rootlet (LIMBO=limbo.json, from github.com/C2SP/x509-limbo)
 	@test -n "$(LIMBO)" || { echo "name x509-limbo's cases: make conformance LIMBO=/path/to/limbo.json" >&2; exit 2; }

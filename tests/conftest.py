@@ -10,6 +10,11 @@ import pytest
 from rootlet_host.board.virtual import VirtualBoard
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--fuzz-inputs", type=int, default=20_000, help="inputs for tests/fuzz altogether")
+    parser.addoption("--fuzz-seed", type=int, default=None, help="where their chance begins; default: the date")
+
+
 @pytest.fixture
 def make_virtual_board() -> Iterator[Callable[..., VirtualBoard]]:
     """Starts virtual boards: `make_virtual_board(size=…, heap=…)`, by default with a temporary 1 MiB littlefs."""

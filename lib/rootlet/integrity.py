@@ -65,7 +65,8 @@ def _record(record):
         if not anchor.suffixes:
             return "its list of DNS suffixes is empty"
         for suffix in anchor.suffixes:
-            if not suffix or suffix != suffix.lower() or suffix[0] == "." or suffix[-1] == ".":
+            # MicroPython takes UTF-8 for ASCII.
+            if not suffix or max(suffix) > "~" or suffix != suffix.lower() or suffix[0] == "." or suffix[-1] == ".":
                 return "it has a DNS suffix that is no domain name in lower case"
     if anchor.constraints is not None and not _is_sequence(anchor.constraints):
         return "its name constraints are not one DER SEQUENCE"

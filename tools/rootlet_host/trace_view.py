@@ -167,7 +167,7 @@ def details(event: dict[str, Any]) -> str:
     rest = {name: value for name, value in event.items() if name not in _COMMON}
     if event["event"] == "certificate":
         return plain(_certificate(rest))
-    return "  ".join(f"{plain(name)}={_value(rest[name])}" for name in _sorted(rest))
+    return "  ".join(f"{plain(name)}={_value(name, rest[name])}" for name in _sorted(rest))
 
 
 def _certificate(fields: dict[str, Any]) -> str:
@@ -185,8 +185,8 @@ def _sorted(fields: dict[str, Any]) -> Iterable[str]:
     return sorted(fields, key=lambda name: (name.endswith("_bytes"), name not in ("error", "verdict", "host"), name))
 
 
-def _value(value: Any) -> str:
-    if type(value) is int and abs(value) >= 10_000:
+def _value(name: str, value: Any) -> str:
+    if type(value) is int and "bytes" in name:
         return f"{value:,}"
     return plain(value if isinstance(value, str) else json.dumps(value))
 

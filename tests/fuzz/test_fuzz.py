@@ -1,0 +1,235 @@
+"""Fuzzing: no input makes the device library crash, hang, grow or disagree with itself on the other interpreter.
+
+`--fuzz-inputs` is how many inputs there are altogether; `make fuzz` takes a million. What was found becomes a test with
+a name of its own, in tests/unit.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import support.on_cpython  # noqa: F401
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from rootlet.names import address, matches, normalise
+from rootlet_host.interpreter import find_micropython
+
+HERE = Path(__file__).resolve().parent
+MOST_GROWTH_BYTES = 2048
+# By target, in percent: fast ones get more.
+SHARES = {
+    "der": 18, "policy": 5, "constraints": 8, "text": 12, "reader": 3, "pem": 6, "names": 14, "pins": 3, "observer": 3,
+    "wire": 3, "store": 8, "anchor": 5, "diagnosis": 12,
+}  # fmt: skip
+# What each way gets of the whole; without atheris its part goes to the first.
+BY_CHANCE, BY_COVERAGE, BY_HYPOTHESIS = 0.5, 0.47, 0.03
+INTERPRETERS = ("cpython", "micropython")
+
+patient = pytest.mark.timeout(900)
+
+
+def test_every_target_has_its_share() -> None:
+    listed = re.findall(r'^    \("(\w+)", \w+, ', HERE.joinpath("fuzz_targets.py").read_text(encoding="utf-8"), re.M)
+    assert listed == list(SHARES) and sum(SHARES.values()) == 100
+    assert round(BY_CHANCE + BY_COVERAGE + BY_HYPOTHESIS, 3) == 1
+
+
+@pytest.fixture(scope="session")
+def inputs(request: pytest.FixtureRequest) -> int:
+    return int(request.config.getoption("--fuzz-inputs"))
+
+
+@pytest.fixture(scope="session")
+def seed(request: pytest.FixtureRequest) -> int:
+    """Another one each day, and the same all day, so that what fails can be repeated."""
+    return int(request.config.getoption("--fuzz-seed") or dt.date.today().toordinal())
+
+
+def has_atheris() -> bool:
+    try:
+        import atheris
+    except ImportError:
+        return False
+    return bool(atheris.Fuzz)
+
+
+def fuzz(interpreter: str, *words: object) -> list[list[str]]:
+    """Runs fuzz_run.py; the words of each line that says ok. Fails with its output if it does not end well."""
+    program = sys.executable if interpreter == "cpython" else str(find_micropython())
+    command = [program, str(HERE / "fuzz_run.py"), *map(str, words)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=850, check=False)
+    if done.returncode:
+        pytest.fail(f"{' '.join(command)}\n{done.stdout[-6000:]}\n{done.stderr[-3000:]}", pytrace=False)
+    return [line.split() for line in done.stdout.splitlines() if line.startswith("ok ")]
+
+
+@patient
+@pytest.mark.parametrize("interpreter", INTERPRETERS)
+def test_inputs_changed_by_chance(interpreter: str, inputs: int, seed: int) -> None:
+    share = BY_CHANCE if has_atheris() else BY_CHANCE + BY_COVERAGE
+    lines = fuzz(interpreter, int(inputs * share / 2), seed)
+    assert [line[1] for line in lines] == list(SHARES)
+    for _, target, _, _, grown in lines:
+        assert int(grown) < MOST_GROWTH_BYTES, f"{target} makes the heap grow by {grown} bytes"
+
+
+@patient
+@pytest.mark.parametrize("target", SHARES)
+def test_inputs_led_by_coverage(target: str, inputs: int, seed: int, tmp_path: Path) -> None:
+    """On CPython with atheris; what it found worth keeping then runs on both interpreters, with the same outcome."""
+    if not has_atheris():
+        pytest.skip("atheris has no wheel for this Python: hypothesis and chance did all of it")
+    count = max(500, int(inputs * BY_COVERAGE * SHARES[target] / 100))
+    command = [sys.executable, str(HERE / "fuzz_atheris.py"), target, str(count), str(seed), str(tmp_path)]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(command, capture_output=True, timeout=850, check=False, env=environment)
+    if done.returncode:
+        found = [
+            f"{path.name}: {path.read_bytes().hex()}"
+            for path in tmp_path.iterdir()
+            if path.name.startswith(("crash-", "timeout-", "oom-", "leak-"))
+        ]
+        output = (done.stdout + done.stderr).decode(errors="replace")
+        pytest.fail("\n".join([" ".join(command), *found, output[-6000:]]), pytrace=False)
+    executed = re.search(rb"number_of_executed_units: (\d+)", done.stderr)
+    assert executed and int(executed[1]) >= count
+    [here] = fuzz("cpython", tmp_path / "corpus", target)
+    [there] = fuzz("micropython", tmp_path / "corpus", target)
+    assert int(here[2]) > 3
+    assert (here[2], here[5]) == (there[2], there[5]), "the interpreters disagree about an input of the corpus"
+
+
+# Names, with cryptography's verifier as the judge.
+
+KEY = ec.generate_private_key(ec.SECP256R1())
+NOW = dt.datetime.now(dt.timezone.utc)
+ROOT_NAME = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "root")])
+
+
+def _certificate(subject: x509.Name, *extensions: tuple[x509.ExtensionType, bool]) -> x509.Certificate:
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(ROOT_NAME)
+        .serial_number(77)
+        .not_valid_before(NOW - dt.timedelta(days=1))
+        .not_valid_after(NOW + dt.timedelta(days=9))
+        .public_key(KEY.public_key())
+    )
+    for extension, critical in extensions:
+        builder = builder.add_extension(extension, critical)
+    return builder.sign(KEY, hashes.SHA256())
+
+
+ROOT = _certificate(
+    ROOT_NAME,
+    (x509.BasicConstraints(True, None), True),
+    (x509.KeyUsage(False, False, False, False, False, True, True, False, False), True),
+    (x509.SubjectKeyIdentifier.from_public_key(KEY.public_key()), False),
+)
+
+# Few letters, so that names meet; what a name may not have now and then.
+_LABEL = st.one_of(st.sampled_from(["a", "b", "aa", "A", "xn--a", "a-b", "1"]), st.text("ab1-_*", max_size=4))
+_HOSTS = st.lists(_LABEL, min_size=1, max_size=4).map(".".join)
+
+
+@st.composite
+def pairs(draw: st.DrawFn) -> tuple[str, str]:
+    """A host, and a pattern that is often made of it."""
+    host = draw(_HOSTS)
+    kind = draw(st.integers(0, 5))
+    if kind == 0:
+        return draw(_HOSTS), host
+    labels = host.split(".")
+    if kind > 2:
+        labels[draw(st.integers(0, len(labels) - 1)) if kind == 5 else 0] = draw(
+            st.sampled_from(["*", "a*", "*a", "**"])
+        )
+    return ".".join(labels).swapcase() if kind == 1 else ".".join(labels), host
+
+
+def _covers_for_cryptography(pattern: str, host: str) -> bool | None:
+    """None where it takes the host for none, which is no judgement."""
+    try:
+        verifier = PolicyBuilder().store(Store([ROOT])).build_server_verifier(x509.DNSName(host))
+    except ValueError:
+        return None
+    leaf = _certificate(
+        x509.Name([]),
+        (x509.SubjectAlternativeName([x509.DNSName(pattern)]), True),
+        (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), False),
+        (x509.AuthorityKeyIdentifier.from_issuer_public_key(KEY.public_key()), False),
+    )
+    try:
+        verifier.verify(leaf, [])
+    except VerificationError:
+        return False
+    return True
+
+
+@patient
+def test_matching_of_names_agrees_with_cryptography(inputs: int) -> None:
+    seen = {True: 0, False: 0}
+
+    @settings(
+        max_examples=max(200, int(inputs * BY_HYPOTHESIS / 3)), deadline=None, suppress_health_check=list(HealthCheck)
+    )
+    @given(pairs())
+    def check(pair: tuple[str, str]) -> None:
+        pattern, host = pair
+        try:
+            wanted = normalise(host)
+            if address(wanted) is not None:
+                return
+        except ValueError:
+            return
+        expected = _covers_for_cryptography(pattern, wanted)
+        found = matches(pattern.encode(), 0, len(pattern), wanted.encode())
+        if expected is None or found == expected:
+            seen[found] += 1
+            return
+        # Stricter on purpose: no wildcard directly below a top-level domain. More lenient on purpose: underscores
+        # anywhere, because they occur.
+        assert (expected and pattern.startswith("*.") and pattern.count(".") == 1) or (found and "_" in pattern + host)
+
+    check()
+    assert seen[True] > 10 and seen[False] > 10
+
+
+def _examples() -> Iterator[tuple[str, object]]:
+    sys.path[:0] = [str(HERE)]
+    from fuzz_targets import TARGETS
+
+    for name, function, _, _, _ in TARGETS:
+        yield name, function
+
+
+@patient
+@pytest.mark.parametrize("target", SHARES)
+def test_inputs_of_hypothesis(target: str, inputs: int) -> None:
+    """Few, but it makes what fails as small as can be."""
+    function = dict(_examples())[target]
+    assert callable(function)
+
+    @settings(
+        max_examples=max(50, int(inputs * BY_HYPOTHESIS * 2 / 3 / len(SHARES))),
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(st.binary(max_size=400))
+    def check(data: bytes) -> None:
+        function(data)
+
+    check()
