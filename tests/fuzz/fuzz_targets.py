@@ -340,6 +340,7 @@ def store(data):
             assert error.message and error.remedy
             outcome = outcome or type(error).__name__
         came.append(outcome)
+    _content = b""
     return came
 
 

@@ -35,6 +35,7 @@ def test_the_package_and_what_a_get_imports_keep_to_their_budgets(measured: foot
 def test_a_get_imports_what_verifies_and_not_what_explains_refusals(measured: footprint.Footprint) -> None:
     assert {"observer", "store", "policy", "http"} <= set(measured.imported_by_get)
     assert not {"errors", "rules", "cadata", "pem", "constraints", "webpki"} & set(measured.imported_by_get)
+    assert not {"pins", "tofu", "trace", "tracesinks", "wire", "describe"} & set(measured.imported_by_get)
 
 
 def test_a_budget_that_is_exceeded_is_named_with_both_sizes(measured: footprint.Footprint) -> None:
