@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -84,6 +85,34 @@ def test_inputs_changed_by_chance(interpreter: str, inputs: int, seed: int) -> N
     assert [line[1] for line in lines] == list(SHARES)
     for _, target, _, _, grown in lines:
         assert int(grown) < MOST_GROWTH_BYTES, f"{target} makes the heap grow by {grown} bytes"
+
+
+# A fault that once could have been made, where it is, and the target that must find it.
+FAULTS = (
+    ("der", "der.py", "if end > limit or tag", "if tag"),
+    ("policy", "policy.py", "except (ValueError, IndexError):", "except ZeroDivisionError:"),
+    ("names", "names.py", 'if dot < 1 or host.find(b".", dot + 1) < 0:', "if dot < 1:"),
+    ("observer", "certificate_message.py", "n <= observer.MAX_NAME", "n"),
+    ("diagnosis", "diagnosis.py", "if not isinstance(number, int) or number >= 0:", "if not isinstance(number, int):"),
+    ("wire", "wire.py", "self._small_got = 0\n        kind", "kind"),
+)
+
+
+@pytest.mark.parametrize("interpreter", INTERPRETERS)
+@pytest.mark.parametrize(("target", "module", "right", "wrong"), FAULTS, ids=[fault[0] for fault in FAULTS])
+def test_fault_is_found(target: str, module: str, right: str, wrong: str, interpreter: str, tmp_path: Path) -> None:
+    """In a copy of the library with a fault: fuzzing that finds nothing must be able to find something."""
+    repository = HERE.parents[1]
+    for folder in ("lib/rootlet", "tests/unit", "tests/fuzz"):
+        shutil.copytree(repository / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    path = tmp_path / "lib/rootlet" / module
+    source = path.read_text(encoding="utf-8")
+    assert right in source
+    path.write_text(source.replace(right, wrong), encoding="utf-8")
+    program = sys.executable if interpreter == "cpython" else str(find_micropython())
+    command = [program, str(tmp_path / "tests/fuzz/fuzz_run.py"), "5000", "1", target]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 1 and f"FAIL {target} " in done.stdout, done.stdout + done.stderr
 
 
 @patient
