@@ -10,6 +10,7 @@ PORT   ?=
 FILE   ?=
 LIMBO  ?=
 INPUTS ?= 1000000
+SEED ?= 1
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
@@ -45,9 +46,9 @@ versions: $(STAMP) ## Fetch other versions of MicroPython (Debian's) for the tes
 micropython32: ## Build a 32-bit MicroPython whose Mbed TLS uses the Python heap, as on a board
 	@tools/dev/build_micropython32.sh
 
-fuzz: $(STAMP) ## Fuzz what reads untrusted bytes: a million inputs (INPUTS=...)
+fuzz: $(STAMP) ## Fuzz what reads untrusted bytes: a million inputs (INPUTS=..., others with SEED=...)
 	@$(PIP) -e '.[fuzz]' || echo "There is no atheris for this Python: hypothesis and inputs changed by chance do all of it."
-	@$(BIN)/pytest tests/fuzz --fuzz-inputs $(INPUTS) $(ARGS)
+	@$(BIN)/pytest tests/fuzz --fuzz-inputs $(INPUTS) --fuzz-seed $(SEED) $(ARGS)
 
 conformance: $(STAMP) ## Show x509-limbo's chains to rootlet (LIMBO=limbo.json, from github.com/C2SP/x509-limbo)
 	@test -n "$(LIMBO)" || { echo "name x509-limbo's cases: make conformance LIMBO=/path/to/limbo.json" >&2; exit 2; }

@@ -83,7 +83,10 @@ class Certificate(Reader):
         self.version = 1
         if read(at, limit) == 0xA0:
             at = self.end
-            self.version = data[enter(_INTEGER, self.start, at)] + 1
+            start = enter(_INTEGER, self.start, at)
+            if self.end != at or at - start != 1:
+                raise DerError
+            self.version = data[start] + 1
         self.serial = enter(_INTEGER, at, limit)
         at = self.serial_end = self.end
         self.signature = enter(_SEQUENCE, at, limit)

@@ -175,6 +175,13 @@ def test_refuses_trailing_bytes():
     raises(DerError, Certificate, certificate() + b"\0")
 
 
+def test_refuses_a_version_that_is_not_one_byte():
+    der = certificate()
+    at = der.index(b"\xa0\x03\x02\x01\x02")
+    raises(DerError, Certificate, der[:at] + b"\xa0\x03\x02\x00\x02" + der[at + 5 :])
+    raises(DerError, Certificate, bytes.fromhex("30063004a0020200"))
+
+
 def test_refuses_more_extensions_than_it_can_compare():
     many = [make.extension("1.2.3.%d" % i, b"") for i in range(1, 100)]
     raises(DerError, Certificate, certificate(extensions=many))
