@@ -43,3 +43,21 @@ def ipv6(text):
     if zeros < (2 if gap else 0) or (zeros and not gap):
         raise ValueError("not an IPv6 address: " + text)
     return bytes(halves[0] + bytes(zeros) + halves[1])
+
+
+def address_text(octets):
+    """An IP address (4 or 16 bytes) as RFC 3986, 3.2.2, and RFC 5952, 4, want it written."""
+    if len(octets) == 4:
+        return "%d.%d.%d.%d" % tuple(octets)
+    groups = [octets[i] << 8 | octets[i + 1] for i in range(0, 16, 2)]
+    best = length = 0
+    for i in range(8):
+        n = 0
+        while i + n < 8 and not groups[i + n]:
+            n += 1
+        if n > length:
+            best, length = i, n
+    texts = ["%x" % group for group in groups]
+    if length < 2:
+        return ":".join(texts)
+    return ":".join(texts[:best]) + "::" + ":".join(texts[best + length :])

@@ -89,7 +89,7 @@ def general_names(data):
             if form == 0x82:
                 shown.append(_printable(value))
             elif form == 0x87:
-                from .webpki import address_text
+                from .addresses import address_text
 
                 shown.append(address_text(value) if len(value) in (4, 16) else "?")
     except DerError:

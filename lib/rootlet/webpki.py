@@ -7,6 +7,7 @@ a handshake sees only its key.
 
 from micropython import const
 
+from .addresses import address_text
 from .certificate import Certificate
 
 _EKU_ANY = const(4)
@@ -197,21 +198,3 @@ def _is_dns_name(value):
             if not (0x61 <= c | 0x20 <= 0x7A and c & 0x40 or 0x30 <= c <= 0x39 or c == 0x2D):
                 return False
     return True
-
-
-def address_text(octets):
-    """An IP address (4 or 16 bytes) as RFC 3986, 3.2.2, and RFC 5952, 4, want it written."""
-    if len(octets) == 4:
-        return "%d.%d.%d.%d" % tuple(octets)
-    groups = [octets[i] << 8 | octets[i + 1] for i in range(0, 16, 2)]
-    best = length = 0
-    for i in range(8):
-        n = 0
-        while i + n < 8 and not groups[i + n]:
-            n += 1
-        if n > length:
-            best, length = i, n
-    texts = ["%x" % group for group in groups]
-    if length < 2:
-        return ":".join(texts)
-    return ":".join(texts[:best]) + "::" + ":".join(texts[best + length :])

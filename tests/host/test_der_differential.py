@@ -20,11 +20,11 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from rootlet.addresses import address_text
 from rootlet.certificate import Certificate
 from rootlet.constraints import Constraints
 from rootlet.der import DerError
 from rootlet.names import address, matches
-from rootlet.webpki import address_text
 
 KEY = ec.generate_private_key(ec.SECP256R1())
 LAST = 0xFFFFFFFF
