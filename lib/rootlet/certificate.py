@@ -23,13 +23,14 @@ _EKU_SERVER = const(2)
 _EKU_ANY = const(4)
 
 # Extensions under 2.5.29 that are acted upon, or that may be critical and ignored: Mbed TLS refuses a critical
-# certificatePolicies (32) with anything but anyPolicy itself, and what a key identifier (14, 35) says decides nothing.
+# certificatePolicies (32) with anything but anyPolicy itself. Key identifiers (14, 35) must not be critical, which is
+# what OpenSSL and Go enforce.
 _KEY_USAGE = const(15)
 _SUBJECT_ALT_NAME = const(17)
 _BASIC_CONSTRAINTS = const(19)
 _NAME_CONSTRAINTS = const(30)
 _EXTENDED_KEY_USAGE = const(37)
-_MAY_BE_CRITICAL = bytes((14, 15, 17, 19, 30, 32, 35, 37))
+_MAY_BE_CRITICAL = bytes((15, 17, 19, 30, 32, 37))
 
 _PARSED = bytes((15, 17, 19, 37))
 
@@ -44,6 +45,7 @@ _KEY_ALGORITHMS = (
 )
 _SERVER_AUTH = b"\x2b\x06\x01\x05\x05\x07\x03\x01"  # RFC 5280, 4.2.1.12
 _ANY_EKU = b"\x55\x1d\x25\x00"
+AUTHORITY_INFO_ACCESS = b"\x2b\x06\x01\x05\x05\x07\x01\x01"  # RFC 5280, 4.2.2.1
 
 
 class Certificate(Reader):
@@ -159,6 +161,8 @@ class Certificate(Reader):
                 number = 0
                 if others == _MAX_OTHERS:
                     raise DerError
+                if data[oid:end] == AUTHORITY_INFO_ACCESS:
+                    enter(_SEQUENCE, value, at)  # nothing depends on it, but Go refuses what is no list
                 for i in range(others):
                     start = self._others[i]
                     # The two bytes before a value are its tag and length, or its length.

@@ -63,23 +63,25 @@ class ChainPolicy:
         0: go on, 1: refuse. Never raises: an exception would jump over Mbed TLS's clean-up. Whatever goes wrong here
         refuses the chain.
         """
-        try:
-            if self._rule is None:
+        if self._rule is None:
+            try:
                 try:
                     self._rule = self._examine(der, depth)
                 except (ValueError, IndexError):
                     self._rule = "malformed"
                 if self._rule:
-                    self._depth = depth
                     from .rules import evidence
 
                     self._evidence = evidence(self._rule, self._certificate)
-            self._certificate.data = None
+                self._certificate.data = None
+            except BaseException as error:
+                # For want of memory there may be fewer words; a rule that is broken stays broken.
+                if self._rule is None or not isinstance(error, MemoryError):
+                    self.error = error
+                self._rule = self._rule or "internal"
             if self._rule is None:
                 return 0
-        except BaseException as error:
-            self._rule = self._rule or "internal"
-            self.error = error
+            self._depth = depth
         return 1
 
     def _examine(self, der, depth):

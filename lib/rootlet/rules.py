@@ -27,7 +27,7 @@ constraints-excessive|has too many names or name constraints to compare|RFC 5280
 pin-mismatch|has no pinned key, nor has any certificate above it|RFC 7469, 2.6
 serial|has a serial number that is not positive, or longer than 20 bytes|RFC 5280, 4.1.2.2
 authority-key-identifier|has no proper authority key identifier|RFC 5280, 4.2.1.1; BR 7.1.2.11.1
-subject-key-identifier|is a CA without a subject key identifier, or has a critical one|RFC 5280, 4.2.1.2
+subject-key-identifier|is a CA without a subject key identifier|RFC 5280, 4.2.1.2
 policy-constraints|has policy constraints that are not critical|RFC 5280, 4.2.1.11
 authority-information-access|has a malformed authority information access|RFC 5280, 4.2.2.1
 basic-constraints|is a CA without critical basic constraints|RFC 5280, 4.2.1.9

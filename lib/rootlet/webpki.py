@@ -8,7 +8,7 @@ a handshake sees only its key.
 from micropython import const
 
 from .addresses import address_text
-from .certificate import Certificate
+from .certificate import AUTHORITY_INFO_ACCESS, Certificate
 
 _EKU_ANY = const(4)
 _OID = const(0x06)
@@ -26,7 +26,6 @@ _AUTHORITY_KEY_IDENTIFIER = const(35)
 _POLICY_CONSTRAINTS = const(36)
 _EXTENDED_KEY_USAGE = const(37)
 
-_AUTHORITY_INFO_ACCESS = b"\x2b\x06\x01\x05\x05\x07\x01\x01"  # RFC 5280, 4.2.2.1
 _COMMON_NAME = b"\x55\x04\x03"
 
 
@@ -49,7 +48,7 @@ class _Extensions:
             if critical:
                 critical = c.data[c.start] != 0
                 c.read(c.end, at)
-            if oid == _AUTHORITY_INFO_ACCESS:
+            if oid == AUTHORITY_INFO_ACCESS:
                 self.aia = (c.start, at)
             elif len(oid) == 3 and oid[:2] == b"\x55\x1d":
                 self.found[oid[2]] = (c.start, at, critical)
@@ -67,10 +66,8 @@ def check(c, depth):
     # RFC 5280, 4.1.2.2; a leading zero byte keeps the number positive and counts.
     if not 0 < n <= 20 or c.data[c.serial] & 0x80 or not any(c.data[c.serial : c.serial_end]):
         return "serial"
-    if critical(_AUTHORITY_KEY_IDENTIFIER) is not False or _key_identifier(c, extensions) is None:
+    if _AUTHORITY_KEY_IDENTIFIER not in extensions.found or _key_identifier(c, extensions) is None:
         return "authority-key-identifier"
-    if critical(_SUBJECT_KEY_IDENTIFIER):
-        return "subject-key-identifier"
     if _POLICY_CONSTRAINTS in extensions.found:
         return "policy-constraints"  # critical, it is refused as not understood; it must not be anything else
     if extensions.aia and not _aia_is_whole(c, extensions.aia):
@@ -108,11 +105,7 @@ def check_root(der):
     else:
         identifier = _key_identifier(c, extensions)
         ski = extensions.found.get(_SUBJECT_KEY_IDENTIFIER)
-        if (
-            extensions.critical(_AUTHORITY_KEY_IDENTIFIER)
-            or identifier is None
-            or (self_signed and ski and identifier != der[c.enter(0x04, ski[0], ski[1]) : c.end])
-        ):
+        if identifier is None or (self_signed and ski and identifier != der[c.enter(0x04, ski[0], ski[1]) : c.end]):
             return "authority-key-identifier"
     return _check_ca(c, extensions)
 
@@ -120,7 +113,7 @@ def check_root(der):
 def _check_ca(c, extensions):
     if not c.ca or not extensions.critical(_BASIC_CONSTRAINTS):
         return "basic-constraints"
-    if extensions.critical(_SUBJECT_KEY_IDENTIFIER) is not False:
+    if _SUBJECT_KEY_IDENTIFIER not in extensions.found:
         return "subject-key-identifier"
     if extensions.critical(_KEY_USAGE) is None:
         return "key-usage"

@@ -127,6 +127,8 @@ def test_sees_an_extension_that_comes_twice():
 
 def test_knows_which_critical_extensions_it_understands():
     for kind, value in (
+        ("2.5.29.14", make.tlv(4, b"a")),  # subjectKeyIdentifier: RFC 5280, 4.2.1.2
+        ("2.5.29.35", make.seq(make.tlv(0x80, b"a"))),  # authorityKeyIdentifier: 4.2.1.1
         ("2.5.29.36", make.seq()),  # policyConstraints
         ("2.5.29.54", b"\x02\x01\0"),  # inhibitAnyPolicy
         ("1.3.6.1.5.5.7.1.1", make.seq()),  # authorityInfoAccess

@@ -102,8 +102,9 @@ def test_depths_must_count_down():
     policy = ChainPolicy("www.example.org", [Anchor()])
     assert policy.check(make.anchor(), 2) == 0
     assert policy.check(leaf(), 0) == 1
-    assert policy.violation[0] == "internal"
+    assert policy.violation[:2] == ("internal", 0)
     assert policy.check(leaf(), 1) == 1
+    assert policy.violation[1] == 0
 
 
 def test_after_a_refusal_everything_is_refused():
@@ -270,6 +271,46 @@ def test_a_failing_callback_or_no_memory_is_a_refusal():
             raise error
 
         assert verdict(make.anchor(), leaf(), blocked=fails) in ("internal", "malformed")
+
+
+def test_a_refusal_says_which_certificate_whatever_went_wrong():
+    chain = (make.anchor(), issuer(), leaf())
+    for error in (MemoryError, OSError, KeyboardInterrupt, ValueError, RuntimeError):
+        for fails_at in range(3):
+            left = [len(chain) - fails_at]
+
+            def fails(prefix, error=error, left=left):
+                left[0] -= 1
+                if not left[0]:
+                    raise error
+                return False
+
+            policy = ChainPolicy("www.example.org", [Anchor()], fails)
+            for depth in range(2, -1, -1):
+                if policy.check(chain[2 - depth], depth):
+                    break
+            rule, depth, text, _ = policy.violation
+            assert depth == fails_at, (error, depth)
+            assert "-1" not in text
+            assert isinstance(policy.error, error) == (rule == "internal")
+
+
+def test_a_broken_rule_stays_one_when_there_is_no_memory_to_describe_it():
+    import rootlet.rules
+
+    def fails(rule, certificate, error=None):
+        raise error or MemoryError
+
+    saved = rootlet.rules.evidence
+    rootlet.rules.evidence = fails
+    try:
+        policy = ChainPolicy("other.example.org", [Anchor()])
+        assert policy.check(make.anchor(), 1) == 0
+        assert policy.check(leaf(), 0) == 1
+    finally:
+        rootlet.rules.evidence = saved
+    assert policy.error is None
+    assert policy.violation[:2] == ("name-mismatch", 0)
 
 
 def test_anchors_loaded_after_the_policy_was_made_count():

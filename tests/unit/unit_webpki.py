@@ -178,7 +178,7 @@ def test_roots():
         ({"extensions": base + [make.extension("2.5.29.35", make.seq())]}, "authority-key-identifier"),
         (
             {"extensions": base + [make.extension("2.5.29.35", make.seq(make.tlv(0x80, b"root")), True)]},
-            "authority-key-identifier",
+            "extension-critical",
         ),
         ({"issuer": name(cn="Other")}, "authority-key-identifier"),
         ({"extensions": base + [USAGE]}, "root-usage"),
