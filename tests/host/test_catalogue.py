@@ -6,8 +6,8 @@ import json
 from typing import Any
 
 import pytest
+from rootlet_host.app import app
 from rootlet_host.catalogue import Catalogue, load, parse, tls_verdict
-from rootlet_host.cli import app
 from rootlet_host.errors import HostError, UsageError
 from rootlet_host.flash.base import methods
 from typer.testing import CliRunner

@@ -14,9 +14,10 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from rootlet_host import certs
+from rootlet_host import certs, files
 from rootlet_host.errors import HostError, UsageError
 from rootlet_host.interpreter import find_micropython
+from rootlet_host.keys import load_key
 from store_help import Runner, key_usage, make_certificate
 from support import on_cpython, pki  # noqa: F401 - on_cpython makes the device package importable
 from support.board import REPOSITORY, run_device_json
@@ -156,7 +157,7 @@ def test_keys_can_be_read_by_their_owner_only_and_are_never_printed(rootlet, tmp
         path = tmp_path / "rig" / name
         assert mode(path) == 0o600
         if name.endswith(".key"):
-            key = certs.load_key(path)
+            key = load_key(path)
             number = key.private_numbers().private_value
             assert f"{number:x}" not in result.out + result.err and str(number) not in result.out
             assert path.read_text().splitlines()[1] not in result.out + result.err
@@ -199,7 +200,7 @@ def test_when_a_file_cannot_be_written_what_was_there_is_there_again(rootlet, tm
     old.chmod(0o600)
     (tmp_path / "blocked").mkdir()
     with pytest.raises(HostError):
-        certs.write_all(
+        files.write_all(
             [(old, b"new key", 0o600), (new, b"new", 0o644), (tmp_path / "missing" / "x", b"", 0o644)], force=True
         )
     assert old.read_bytes() == b"old key" and mode(old) == 0o600
@@ -335,4 +336,4 @@ def test_a_key_that_does_not_belong_to_the_ca_is_refused(rootlet, tmp_path, ca):
 def test_a_file_that_is_no_key_is_named(tmp_path, content):
     (tmp_path / "k").write_bytes(content)
     with pytest.raises(UsageError, match="is no private key"):
-        certs.load_key(tmp_path / "k")
+        load_key(tmp_path / "k")

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from rootlet_host.app import app
 from rootlet_host.catalogue import load
-from rootlet_host.cli import app
 from rootlet_host.errors import HostError, UsageError
 from rootlet_host.firmware import download
 from rootlet_host.firmware.download import Downloader, base_address, parse_page, pick

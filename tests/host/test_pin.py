@@ -13,7 +13,7 @@ import support.on_cpython  # noqa: F401
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from rootlet.pins import Pins
-from rootlet_host.cli import app
+from rootlet_host.app import app
 from support import pki
 from support.servers import tls_server
 from typer.testing import CliRunner, Result

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives import serialization
 from rootlet_host import certs, provision
 from rootlet_host.board.transport import Board
 from rootlet_host.interpreter import find_micropython
+from rootlet_host.keys import load_key
 from store_help import NOW, Runner, key_usage, make_certificate
 from support.board import LIBRARY
 from support.servers import tls_server
@@ -80,7 +81,7 @@ def test_key_and_certificate_arrive_as_der_and_match(put, virtual_board, device,
     ]
     assert listing(virtual_board) == ["device.der", "device.key.der"]
     assert "CN=sensor" in result.out and "the firmware can use it" in result.out
-    for secret in secrets_of(certs.load_key(tmp_path / "sensor.key")):
+    for secret in secrets_of(load_key(tmp_path / "sensor.key")):
         assert secret not in result.out + result.err + virtual_board.console
 
 
@@ -198,7 +199,7 @@ def test_what_the_firmware_cannot_use_is_not_written(put, virtual_board, device,
     assert (result.code, result.err.count("\n")) == (1, 1)
     assert "refuses the key and certificate (ValueError: invalid key)" in result.err
     assert listing(virtual_board) == []
-    for secret in secrets_of(certs.load_key(tmp_path / "sensor.key")):
+    for secret in secrets_of(load_key(tmp_path / "sensor.key")):
         assert secret not in result.err + virtual_board.console
 
 

@@ -13,7 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from rootlet_host.errors import HostError, UsageError
-from rootlet_host.keys import load_private_key
+from rootlet_host.keys import load_publisher_key
 from rootlet_host.signing import (
     SignatureError,
     new_publisher_key,
@@ -289,11 +289,11 @@ def test_keys_new_writes_an_encrypted_key_only_the_owner_can_read(rootlet, tmp_p
         assert stat.S_IMODE(key.stat().st_mode) == 0o600
     assert key.read_bytes().startswith(b"-----BEGIN ENCRYPTED PRIVATE KEY-----")
     loaded = x509.load_pem_x509_certificate(certificate.read_bytes())
-    assert load_private_key(key).public_key() == loaded.public_key()
+    assert load_publisher_key(key).public_key() == loaded.public_key()
     assert loaded.fingerprint(hashes.SHA256()).hex() in result.out
     monkeypatch.setenv("ROOTLET_PASSPHRASE", "wrong")
     with pytest.raises(HostError, match="wrong passphrase"):
-        load_private_key(key)
+        load_publisher_key(key)
 
 
 def test_keys_new_never_overwrites(rootlet, tmp_path):
@@ -321,7 +321,7 @@ def test_keys_new_takes_an_existing_key(rootlet, tmp_path, publisher):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"nonsense", "no private key in PEM"),
+        (b"nonsense", "is no private key"),
         (make_certificate(key=rsa_key()).key_pem, "not a P-256 key"),
         (make_certificate(key=ec_key(ec.SECP384R1())).key_pem, "not a P-256 key"),
     ],

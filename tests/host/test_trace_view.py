@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rootlet_host.cli import app
+from rootlet_host.app import app
 from support import pki
 from support.board import run_device_json
 from support.servers import tls_server

@@ -26,34 +26,21 @@ from .ca import (
 )
 from .errors import EXIT_FAILED, HostError, UsageError
 from .files import write_atomic
-from .output import err, out, plain, print_json, print_table
+from .options import Commands, JsonOption, SourcesOption
+from .output import plain, print_json, print_table, remark, say
 from .store.anchors import describe_key, normalise_suffixes
 from .store.format import Anchor, Kind
 from .store.hosts import Host, parse_host
 from .store.manifest import describe_anchor, manifest_path, write_manifest
 from .store.sources import MOZILLA
 
-app = typer.Typer(name="ca", help="Find the root CA that a server needs.", no_args_is_help=True)
-
-
-@app.callback()
-def _ca() -> None:
-    """Find the root CA that a server needs."""
+app = Commands("ca", "Find the root CA that a server needs.")
 
 
 @app.command()
 def find(
     host: Annotated[str, typer.Argument(metavar="HOST[:PORT]", help="The server. The port is 443 if none is given.")],
-    sources: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--source",
-            metavar="SOURCE",
-            help="Where to look for the root: mozilla (the default), a PEM or DER file, a folder, or certdata.txt. May "
-            "be given several times.",
-            show_default=False,
-        ),
-    ] = None,
+    sources: SourcesOption = None,
     stores: Annotated[
         list[Path] | None,
         typer.Option(
@@ -87,7 +74,7 @@ def find(
             show_default=False,
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Connect to a server, show the chain it sends, find its root, and say which of your stores holds it.
 
@@ -119,11 +106,11 @@ def find(
             raise typer.Exit(EXIT_FAILED)
         return
     for note in notes:
-        err.print(f"note: {plain(note)}", markup=False, soft_wrap=True)
+        remark(f"note: {plain(note)}")
     for chain in chains:
         _print_chain(server, chain)
     for verdict in verdicts:
-        _say(
+        say(
             f"{verdict.path}: {verdict.words}" + ("" if verdict.sequence is None else f" (sequence {verdict.sequence})")
         )
     for chain in chains:
@@ -133,7 +120,7 @@ def find(
         _say_added(added)
     elif not any(verdict.holds for verdict in verdicts):
         where = verdicts[0].path if verdicts else "STORE"
-        _say(f"no store here lets a board connect; add the root with: rootlet ca find {server} --add {where}")
+        say(f"no store here lets a board connect; add the root with: rootlet ca find {server} --add {where}")
 
 
 def _accept(server: Host, chains: list[Chain], fingerprint: str) -> None:
@@ -225,13 +212,13 @@ def _print_chain(server: Host, chain: Chain) -> None:
             chain.role(certificate),
         )
     count = len(chain.sent)
-    _say(f"{server} sends {count} certificate{'' if count == 1 else 's'} ({chain.message_bytes} bytes):")
+    say(f"{server} sends {count} certificate{'' if count == 1 else 's'} ({chain.message_bytes} bytes):")
     print_table(table)
     for what, anchor in (("root", chain.anchor), ("offers", chain.offered)):
         if anchor is not None and anchor.certificate is not None:
-            _say(f"{what}: {_describe_root(anchor)}")
+            say(f"{what}: {_describe_root(anchor)}")
     for route in chain.paths[1:]:
-        _say(f"also ends in: {_describe_root(route.anchor)}")
+        say(f"also ends in: {_describe_root(route.anchor)}")
 
 
 def _describe_root(anchor: Anchor) -> str:
@@ -247,12 +234,8 @@ def _describe_root(anchor: Anchor) -> str:
 
 def _say_added(added: dict[str, Any]) -> None:
     if added["state"] == "unchanged":
-        _say(f"unchanged: {added['path']} holds it already")
+        say(f"unchanged: {added['path']} holds it already")
         return
     names = ", ".join(plain(entry["name"] or entry["spki_sha256"]) for entry in added["anchors"])
-    _say(f"added to {added['path']}: {names}; its sequence is {added['sequence']} now")
-    _say(f"it is not signed; for boards that want a signature: rootlet store sign {added['path']} --key NAME.key")
-
-
-def _say(text: str) -> None:
-    out.print(text, markup=False, soft_wrap=True)
+    say(f"added to {added['path']}: {names}; its sequence is {added['sequence']} now")
+    say(f"it is not signed; for boards that want a signature: rootlet store sign {added['path']} --key NAME.key")

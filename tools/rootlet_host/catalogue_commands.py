@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
 from rich.markup import escape
 from rich.table import Table
 
 from .catalogue import Board, load, tls_verdict
-from .output import out, print_json, print_table
+from .options import JsonOption, OptionalBoardArgument
+from .output import out, print_json, print_table, say
 
 _RNG = {"yes": "yes", "no": "no", "radio": "with radio on", None: "unknown"}
 
 
 def boards(
-    board_id: Annotated[
-        str | None, typer.Argument(metavar="[ID]", help="Show everything about one board.", show_default=False)
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    board_id: OptionalBoardArgument = None,
+    as_json: JsonOption = False,
 ) -> None:
     """List the boards of the catalogue, or say what one can do, what not and why."""
     catalogue = load()
@@ -89,14 +85,14 @@ def _show(board: Board) -> None:
     if reasons:
         out.print(f"\n{board.id} cannot make verified TLS connections:", style="bold", markup=False, soft_wrap=True)
         for reason in reasons:
-            out.print(f"  - {reason}", markup=False, soft_wrap=True)
+            say(f"  - {reason}")
         out.print("What to do:", style="bold")
         for remedy in remedies:
-            out.print(f"  - {remedy}", markup=False, soft_wrap=True)
+            say(f"  - {remedy}")
 
     out.print("\nWays to flash, best first:", style="bold")
     known = methods()
     for name in board.methods:
         obstacle = known[name].obstacle(board, Target())
         state = "can be used here" if obstacle is None else f"not now: {obstacle}"
-        out.print(f"  {name} ({known[name].title}): {state}", markup=False, soft_wrap=True)
+        say(f"  {name} ({known[name].title}): {state}")

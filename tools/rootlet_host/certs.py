@@ -16,12 +16,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from .errors import HostError, UsageError
-from .files import read_file, write_atomic
-from .keys import ask_passphrase
+from .errors import UsageError
+from .keys import PrivateKey, load_key
 from .store.sources import single_certificate
-
-PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 CA_DAYS = 3650
 SERVER_DAYS = 397  # the longest that browsers took for years; private CAs need no change for it
@@ -221,24 +218,6 @@ def general_name(host: str) -> x509.DNSName | x509.IPAddress:
 # Files
 
 
-def load_key(path: Path, what: str = "the key") -> PrivateKey:
-    """The RSA or EC private key of a PEM or DER file; asks for the passphrase if it is encrypted."""
-    data = read_file(path, what)
-    load = serialization.load_pem_private_key if b"-----BEGIN " in data else serialization.load_der_private_key
-    try:
-        key = load(data, None)
-    except TypeError:  # encrypted
-        try:
-            key = load(data, ask_passphrase(f"Passphrase for {path}"))
-        except ValueError as error:
-            raise HostError(f"{path} cannot be decrypted: wrong passphrase") from error
-    except Exception as error:  # ValueError, UnsupportedAlgorithm
-        raise UsageError(f"{path} is no private key") from error
-    if not isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
-        raise UsageError(f"{path} is neither an EC nor an RSA key", remedy="make one with: rootlet certs")
-    return key
-
-
 def load_identity(certificate_path: Path, key_path: Path | None = None) -> Identity:
     """Certificate and key that belong together; the key is NAME.key beside NAME.pem if no path is given."""
     path = key_path or certificate_path.with_suffix(".key")
@@ -272,29 +251,3 @@ def load_ca(certificate_path: Path, key_path: Path | None = None) -> Identity:
     if not list(certificate.subject):
         raise UsageError(f"the CA {certificate_path} has no name, so nobody could find it")
     return load_identity(certificate_path, key_path)
-
-
-def write_all(files: Sequence[tuple[Path, bytes, int]], *, force: bool = False) -> None:
-    """Write (path, data, permissions) all or none: after a failure what was there before is there again.
-
-    Raises `UsageError` if one exists and `force` is not given.
-    """
-    before: dict[Path, tuple[bytes, int] | None] = {}
-    for path, _, _ in files:
-        exists = path.exists() or path.is_symlink()
-        if exists and not force:
-            raise UsageError(f"{path} exists", remedy="choose another name or directory, or replace it with --force")
-        before[path] = (read_file(path, "the file to be replaced"), path.stat().st_mode & 0o777) if exists else None
-    done: list[Path] = []
-    try:
-        for path, data, mode in files:
-            done.append(path)
-            write_atomic(path, data, mode=mode)
-    except BaseException:
-        for path in done:
-            old = before[path]
-            if old is None:
-                path.unlink(missing_ok=True)
-            else:
-                write_atomic(path, old[0], mode=old[1])
-        raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,29 +20,36 @@ from .certs import (
     Identity,
     KeyType,
     load_ca,
-    load_key,
     make_ca,
     make_device,
     make_server,
     new_key,
-    write_all,
 )
-from .errors import HostError, UsageError
-from .keys import ask_passphrase
-from .output import out, print_json
+from .errors import UsageError
+from .files import file_name, make_folder, write_all
+from .keys import PrivateKey, ask_passphrase, load_key
+from .options import CaKeyOption, Commands, DirectoryOption, ForceOption, JsonOption, NoPassphraseOption
+from .output import print_json, say
 
-app = typer.Typer(
-    name="certs", help="Make a private CA, and certificates of servers and devices.", no_args_is_help=True
-)
+app = Commands("certs", "Make a private CA, and certificates of servers and devices.")
 
-DirectoryOption = Annotated[Path, typer.Option("--directory", "-d", metavar="DIR", help="Where to write the files.")]
-KeyTypeOption = Annotated[KeyType, typer.Option("--key-type", help="Kind of the new key.")]
-ForceOption = Annotated[bool, typer.Option("--force", help="Replace files that exist, keys included.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-CaOption = Annotated[Path, typer.Option("--ca", metavar="CA.pem", help="The CA that issues it.")]
-CaKeyOption = Annotated[
-    Path | None, typer.Option("--ca-key", metavar="FILE", help="The CA's key. Default: CA.key.", show_default=False)
+KeyTypeOption = Annotated[KeyType, typer.Option("--key-type", metavar="p256|rsa2048", help="Kind of the new key.")]
+DaysOption = Annotated[
+    int, typer.Option("--days", metavar="DAYS", min=1, max=MAX_DAYS, help="How long it is valid, in days.")
 ]
+LeafDaysOption = Annotated[
+    int | None,
+    typer.Option(
+        "--days",
+        metavar="DAYS",
+        min=1,
+        max=MAX_DAYS,
+        help=f"How long it is valid, in days. Default: {SERVER_DAYS} for a server, {DEVICE_DAYS} for a device, and "
+        "never longer than the CA.",
+        show_default=False,
+    ),
+]
+CaOption = Annotated[Path, typer.Option("--ca", metavar="CA.pem", help="The CA that issues it.")]
 KeyOption = Annotated[
     Path | None,
     typer.Option(
@@ -71,20 +79,13 @@ class _Made:
         }
 
 
-@app.callback()
-def _certs() -> None:
-    """Make a private CA, and certificates of servers and devices."""
-
-
 @app.command()
 def ca(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The CA's name, also of the files.")],
     directory: DirectoryOption = Path(),
     key_type: KeyTypeOption = KeyType.P256,
-    days: Annotated[int, typer.Option("--days", min=1, max=MAX_DAYS, help="How long it is valid.")] = CA_DAYS,
-    no_passphrase: Annotated[
-        bool, typer.Option("--no-passphrase", help="Leave the key unencrypted; only file permissions protect it.")
-    ] = False,
+    days: DaysOption = CA_DAYS,
+    no_passphrase: NoPassphraseOption = False,
     force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -92,7 +93,7 @@ def ca(
 
     The passphrase is asked for, or taken from the environment variable ROOTLET_PASSPHRASE.
     """
-    stem = directory / _file_name(name)
+    stem = directory / file_name(name)
     made = _Made(make_ca(name, key=new_key(key_type), days=days))
     _require_new([Path(f"{stem}.key"), Path(f"{stem}.pem"), Path(f"{stem}.der")], force)
     passphrase = None if no_passphrase else ask_passphrase(f"New passphrase for {stem}.key", confirm=True)
@@ -102,7 +103,7 @@ def ca(
         print_json(made.described)
         return
     _print_made("CA", made)
-    _say(f"trust it:   rootlet store build mozilla {stem}.pem, or rootlet.Context(cafile=...) on the board")
+    say(f"trust it:   rootlet store build mozilla {stem}.pem, or rootlet.Context(cafile=...) on the board")
 
 
 @app.command()
@@ -113,35 +114,20 @@ def server(
     ca: CaOption,
     ca_key: CaKeyOption = None,
     name: Annotated[
-        str | None, typer.Option("--name", help="Name of the files. Default: the first host.", show_default=False)
+        str | None,
+        typer.Option("--name", metavar="NAME", help="Name of the files. Default: the first host.", show_default=False),
     ] = None,
     directory: DirectoryOption = Path(),
     key: KeyOption = None,
     key_type: KeyTypeOption = KeyType.P256,
-    days: Annotated[
-        int | None,
-        typer.Option(
-            "--days",
-            min=1,
-            max=MAX_DAYS,
-            help=f"How long it is valid. Default: {SERVER_DAYS}, or as long as the CA.",
-            show_default=False,
-        ),
-    ] = None,
+    days: LeafDaysOption = None,
     force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Make a server's certificate, NAME.pem (what it sends) and NAME.der, and its key, NAME.key and NAME.key.der."""
-    stem = directory / _file_name(name or hosts[0].replace("*", "wildcard").replace(":", "-").strip("[]"))
-    issuer = load_ca(ca, ca_key)
-    made = _Made(make_server(hosts, issuer, key=load_key(key) if key else new_key(key_type), days=days))
-    _plan(made, stem, issuer=issuer, with_key=key is None)
-    _spare(made, ca, ca_key or ca.with_suffix(".key"), *([key] if key else []))
-    _write([made], directory, force)
-    if as_json:
-        print_json(made.described)
-    else:
-        _print_made("server", made)
+    files = file_name(name or hosts[0].replace("*", "wildcard").replace(":", "-").strip("[]"))
+    issue = _Issue(load_ca(ca, ca_key), (ca, ca_key or ca.with_suffix(".key")), key, key_type)
+    issue(lambda certified: make_server(hosts, issue.ca, key=certified, days=days), directory / files, force, as_json)
 
 
 @app.command()
@@ -152,38 +138,43 @@ def device(
     directory: DirectoryOption = Path(),
     key: KeyOption = None,
     key_type: KeyTypeOption = KeyType.P256,
-    days: Annotated[
-        int | None,
-        typer.Option(
-            "--days",
-            min=1,
-            max=MAX_DAYS,
-            help=f"How long it is valid. Default: {DEVICE_DAYS}, or as long as the CA.",
-            show_default=False,
-        ),
-    ] = None,
+    days: LeafDaysOption = None,
     force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Make a device's client certificate, NAME.pem and NAME.der, and its key, NAME.key and NAME.key.der."""
-    stem = directory / _file_name(name)
-    issuer = load_ca(ca, ca_key)
-    made = _Made(make_device(name, issuer, key=load_key(key) if key else new_key(key_type), days=days))
-    _plan(made, stem, issuer=issuer, with_key=key is None)
-    _spare(made, ca, ca_key or ca.with_suffix(".key"), *([key] if key else []))
-    _write([made], directory, force)
-    if as_json:
-        print_json(made.described)
-        return
-    _print_made("device", made)
-    if key is None:
-        _say(f"put it on a board: rootlet provision --cert {stem}.pem")
+    stem = directory / file_name(name)
+    issue = _Issue(load_ca(ca, ca_key), (ca, ca_key or ca.with_suffix(".key")), key, key_type)
+    issue(lambda certified: make_device(name, issue.ca, key=certified, days=days), stem, force, as_json)
+    if key is None and not as_json:
+        say(f"put it on a board: rootlet provision --cert {stem}.pem")
+
+
+@dataclass(frozen=True)
+class _Issue:
+    """What the certificates of servers and devices are made from: `inputs` are the CA's files, which are spared."""
+
+    ca: Identity
+    inputs: tuple[Path, ...]
+    key: Path | None
+    key_type: KeyType
+
+    def __call__(self, make: Callable[[PrivateKey], Identity], stem: Path, force: bool, as_json: bool) -> None:
+        """Make a certificate, write it below the name `stem`, and say so."""
+        made = _Made(make(load_key(self.key) if self.key else new_key(self.key_type)))
+        _plan(made, stem, issuer=self.ca, with_key=self.key is None)
+        _spare(made, *self.inputs, *([self.key] if self.key else []))
+        _write([made], stem.parent, force)
+        if as_json:
+            print_json(made.described)
+        else:
+            _print_made("server" if made.described["hosts"] else "device", made)
 
 
 def write_device(identity: Identity, name: str, directory: Path, issuer: Identity) -> list[Path]:
     """Write a new device's files; the paths. `UsageError` if one exists."""
     made = _Made(identity)
-    _plan(made, directory / _file_name(name), issuer=issuer)
+    _plan(made, directory / file_name(name), issuer=issuer)
     _write([made], directory, force=False)
     return [path for path, _, _ in made.files.values()]
 
@@ -201,7 +192,7 @@ def rig(
     directory: DirectoryOption = Path("rig"),
     device: Annotated[str, typer.Option("--device", metavar="NAME", help="The device's name.")] = "device",
     key_type: KeyTypeOption = KeyType.P256,
-    days: Annotated[int, typer.Option("--days", min=1, max=MAX_DAYS, help="How long all three are valid.")] = 30,
+    days: DaysOption = 30,
     force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -225,9 +216,9 @@ def rig(
         return
     for name, identity in made.items():
         _print_made("CA" if name == "ca" else name, identity)
-    _say(f"a server:   openssl s_server -accept 8443 -www -cert {directory}/server.pem -key {directory}/server.key")
-    _say(f"a store:    rootlet store build {directory}/ca.pem -o {directory}/rig.rtlt")
-    _say(f"a board:    rootlet provision --cert {directory}/device.pem")
+    say(f"a server:   openssl s_server -accept 8443 -www -cert {directory}/server.pem -key {directory}/server.key")
+    say(f"a store:    rootlet store build {directory}/ca.pem -o {directory}/rig.rtlt")
+    say(f"a board:    rootlet provision --cert {directory}/device.pem")
 
 
 def _plan(
@@ -253,10 +244,7 @@ def _plan(
 
 
 def _write(made: list[_Made], directory: Path, force: bool) -> None:
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise HostError(f"cannot make the directory {directory}: {error.strerror}") from error
+    make_folder(directory)
     write_all([entry for identity in made for entry in identity.files.values()], force=force)
 
 
@@ -274,12 +262,6 @@ def _require_new(paths: list[Path], force: bool) -> None:
             raise UsageError(f"{path} exists", remedy="choose another name or directory, or replace it with --force")
 
 
-def _file_name(name: str) -> str:
-    if not name.strip(". ") or any(character in name for character in "/\\:\0") or not name.isprintable():
-        raise UsageError(f"{name!r} cannot name files", remedy="choose a name without / \\ and :")
-    return name
-
-
 def _hosts(certificate: x509.Certificate) -> list[str]:
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
@@ -291,7 +273,7 @@ def _hosts(certificate: x509.Certificate) -> list[str]:
 def _print_made(what: str, made: _Made) -> None:
     described = made.described
     names = ", ".join(described["hosts"]) or described["subject"]
-    _say(f"{what}: {names}, valid until {described['not_after'][:10]}, SHA-256 {described['sha256']}")
+    say(f"{what}: {names}, valid until {described['not_after'][:10]}, SHA-256 {described['sha256']}")
     notes = {
         "key": "private key",
         "key_der": "the same for firmware (DER)",
@@ -300,8 +282,4 @@ def _print_made(what: str, made: _Made) -> None:
     }
     for name, (path, data, _) in made.files.items():
         note = notes[name] + (", encrypted" if b"ENCRYPTED" in data[:40] else "")
-        _say(f"  {path}: {note}")
-
-
-def _say(text: str) -> None:
-    out.print(text, markup=False, soft_wrap=True)
+        say(f"  {path}: {note}")

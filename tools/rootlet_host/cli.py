@@ -1,112 +1,101 @@
-"""The command `rootlet`: collects the commands of the other modules and turns errors into one line."""
+"""The entry point of the command `rootlet`: whatever ends a command becomes an exit code and one line on stderr.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage or environment, 130 interrupted.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import os
+import signal
 import sys
-from typing import Annotated
+from typing import NoReturn
 
-import typer
+from .errors import EXIT_FAILED, EXIT_INTERRUPTED, HostError
 
-from . import __version__
-from .board.push_commands import list_command, pull_command, push_command
-from .board.virtual_command import virtual
-from .ca_commands import app as ca_app
-from .catalogue_commands import boards
-from .certs_commands import app as certs_app
-from .demo import demo
-from .deploy_command import deploy_command
-from .doctor.command import doctor_command
-from .errors import EXIT_INTERRUPTED, HostError
-from .explain.command import CONTEXT_SETTINGS as EXPLAIN_SETTINGS
-from .explain.command import explain
-from .firmware.commands import app as firmware_app
-from .flash.commands import flash
-from .keys import app as keys_app
-from .output import err
-from .pin import pin
-from .provision_command import provision
-from .publish import publish
-from .store.commands import app as store_app
-from .trace_view import app as trace_app
-
-app = typer.Typer(
-    name="rootlet",
-    help="Verified TLS for MicroPython boards: build trust stores, flash and examine boards.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-
-store_app.command("list")(list_command)
-store_app.command("pull")(pull_command)
-app.add_typer(store_app)
-app.add_typer(keys_app)
-app.add_typer(certs_app)
-app.add_typer(ca_app)
-app.add_typer(firmware_app)
-app.add_typer(trace_app)
-app.command()(boards)
-app.command()(flash)
-app.command()(demo)
-app.command(context_settings=EXPLAIN_SETTINGS)(explain)
-app.command()(virtual)
-app.command("push")(push_command)
-app.command("deploy")(deploy_command)
-app.command("doctor")(doctor_command)
-app.command()(publish)
-app.command()(pin)
-app.command()(provision)
+_DEBUG = "--debug"
 
 
-def _show_version(value: bool) -> None:
-    if value:
-        typer.echo(f"rootlet {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def options(
-    version: Annotated[
-        bool, typer.Option("--version", help="Print the version and exit.", callback=_show_version, is_eager=True)
-    ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback when something fails.")] = False,
-) -> None:
-    """Options that come before the command."""
-
-
-def main() -> None:
-    """Entry point: exit codes 0 done, 1 failed, 2 wrong usage or environment, 130 interrupted."""
-    debug = "--debug" in sys.argv[1:]
+def main() -> NoReturn:
+    """Run the command that `sys.argv` names, and exit."""
+    words = [word for word in sys.argv[1:] if word != _DEBUG]
+    debug = len(words) < len(sys.argv) - 1
+    _prepare_streams()
     try:
-        sys.exit(app(standalone_mode=False))
-    except HostError as error:
+        # What all commands import takes some tenths of a second, and Ctrl-C may come in them, too.
+        from .app import app
+
+        code = app(words, prog_name="rootlet", standalone_mode=False) or 0
+        sys.stdout.flush()
+        if code == EXIT_INTERRUPTED:
+            _complain("interrupted")
+    except SystemExit as end:  # of a library
+        code = end.code if isinstance(end.code, int) else EXIT_FAILED if end.code else 0
+    except KeyboardInterrupt:
+        # A second Ctrl-C while everything is put away would show a traceback.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        _complain("interrupted")
+        code = EXIT_INTERRUPTED
+    except BrokenPipeError:
+        code = EXIT_FAILED  # nobody reads on, as in `rootlet boards | head -1`
+    except Exception as error:
         if debug:
             raise
+        code = _explain(error)
+    _let_go_of_stdout()
+    sys.exit(code)
+
+
+def _explain(error: Exception) -> int:
+    """Say in one line what went wrong; the exit code."""
+    if isinstance(error, HostError):
         _complain(error.message, error.remedy)
-        sys.exit(error.exit_code)
-    except (KeyboardInterrupt, typer.Abort):
-        _complain("interrupted", "")
-        sys.exit(EXIT_INTERRUPTED)
-    except Exception as error:
-        # Wrong usage: typer's own click classes are private and moved between its versions, so they are
-        # recognised by what they offer.
-        if not hasattr(error, "format_message") or not hasattr(error, "exit_code"):
-            raise
-        if message := error.format_message().strip():
-            _complain(message, f"see {_command_path()} --help")
-        sys.exit(error.exit_code)
+        return error.exit_code
+    # typer's own click classes are private and moved between its versions, so they are recognised by what they offer.
+    format_message, code = getattr(error, "format_message", None), getattr(error, "exit_code", None)
+    if format_message is not None and isinstance(code, int):
+        context = getattr(error, "ctx", None)
+        if message := format_message().strip():
+            _complain(message, f"see {context.command_path if context else 'rootlet'} --help")
+        return code
+    if type(error).__name__ == "Abort":  # a question was answered with Ctrl-C or the end of the input
+        _complain("interrupted")
+        return EXIT_INTERRUPTED
+    if isinstance(error, OSError):
+        where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
+        remedy = "make room on that disk" if error.errno == errno.ENOSPC else ""
+        _complain(where + (error.strerror or str(error)), remedy)
+        return EXIT_FAILED
+    _complain(
+        f"unexpected {type(error).__name__}: {error}",
+        "this is a fault of rootlet; please report what it prints with --debug",
+    )
+    return EXIT_FAILED
 
 
-def _complain(message: str, remedy: str) -> None:
-    line = f"rootlet: {message}" + (f" ({remedy})" if remedy else "")
-    err.print(line, markup=False, soft_wrap=True)
+def _complain(message: str, remedy: str = "") -> None:
+    text = f"rootlet: {message}" + (f" ({remedy})" if remedy else "")
+    with contextlib.suppress(OSError):  # nobody is there to read it
+        sys.stdout.flush()
+    with contextlib.suppress(OSError):
+        print(" ".join(text.split("\n")), file=sys.stderr, flush=True)
 
 
-def _command_path() -> str:
-    """`rootlet` and the command words that were typed, up to the first option."""
-    words = ["rootlet"]
-    for word in sys.argv[1:]:
-        if word.startswith("-"):
-            break
-        words.append(word)
-    return " ".join(words[:3])
+def _prepare_streams() -> None:
+    """Let no character of a store or certificate end a command in a locale that cannot show it."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # closed by who started us
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+
+
+def _let_go_of_stdout() -> None:
+    """Write what is left, or drop it if it cannot be written: the interpreter would complain in its own words."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -29,7 +29,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from .errors import EXIT_INTERRUPTED, HostError, UsageError
 from .files import write_atomic
 from .interpreter import find_micropython
-from .output import out
+from .output import out, say
 from .paths import device_root
 from .store.anchors import anchor_from_certificate
 from .store.builder import BuildOptions, Contents, build_store, collect, read_store, release
@@ -94,11 +94,11 @@ def demo(
             stores.append("/certs/site.rtlt")
             port = stack.enter_context(serve(pki))
             job.update(url=f"https://{HOST}:{port}/", address="127.0.0.1")
-            _say("server", f"{job['url']} on 127.0.0.1; its CA was made just now, for the board's /certs/site.rtlt")
+            _tell("server", f"{job['url']} on 127.0.0.1; its CA was made just now, for the board's /certs/site.rtlt")
         config = {"stores": stores, "job": job}
         root.joinpath("rootlet.json").write_text(json.dumps(config, separators=(",", ":")), encoding="utf-8")
-        _say("board", f"{_short(program)} runs boot.py, then main.py")
-        out.print()
+        _tell("board", f"{_short(program)} runs boot.py, then main.py")
+        say()
         status = run_board(program, root, interrupts)
     if status and url is not None and status != EXIT_INTERRUPTED:
         hint = _why_not(url)
@@ -134,9 +134,9 @@ def _short(path: Path) -> str:
     return str(path)
 
 
-def _say(what: str, text: str) -> None:
+def _tell(what: str, text: str) -> None:
     out.print(f"[bold]{what:<8}[/bold]", end="")
-    out.print(text, markup=False, soft_wrap=True)
+    say(text)
 
 
 # The trust store
@@ -151,14 +151,14 @@ def _roots(contents: Contents) -> bytes:
     foreign = _foreign(target, contents) if target.exists() else ""
     if foreign:
         data = contents.encode(1)
-        _say("store", f"{target} {foreign}: left as it is, the demo uses a fresh one")
+        _tell("store", f"{target} {foreign}: left as it is, the demo uses a fresh one")
         return data
     folder.mkdir(exist_ok=True)
     made = release(contents, target)
     write_atomic(target, made.data)
     write_manifest(manifest_path(target), manifest(made.data, made.store, contents.anchors))
     count = len(made.store.anchors)
-    _say("store", f"{target}: {count} roots of Mozilla in {len(made.data)} bytes ({made.state})")
+    _tell("store", f"{target}: {count} roots of Mozilla in {len(made.data)} bytes ({made.state})")
     return made.data
 
 

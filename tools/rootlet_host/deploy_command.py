@@ -9,7 +9,6 @@ from typing import Annotated, Any
 import typer
 
 from . import board_config
-from .board.push_commands import JsonOption, PortOption
 from .board.transport import BoardInfo
 from .deploy import (
     DeployBoard,
@@ -22,7 +21,8 @@ from .deploy import (
 )
 from .errors import HostError, UsageError
 from .files import read_file
-from .output import err, out, print_json
+from .options import DryRunOption, JsonOption, PortOption
+from .output import print_json, remark, say
 from .paths import device_root
 from .progress import Bar
 from .store.format import decode_store
@@ -58,7 +58,7 @@ def deploy_command(
     replace: Annotated[
         bool, typer.Option("--replace", help="Replace a boot.py or main.py that is not rootlet's.")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done and write nothing.")] = False,
+    dry_run: DryRunOption = False,
     restart: Annotated[bool, typer.Option(help="Restart the board and show its first report.")] = True,
     wait: Annotated[
         float, typer.Option(metavar="SECONDS", min=1, max=600, help="How long to wait for the first report.")
@@ -104,7 +104,7 @@ def deploy_command(
             _show(done, dry_run)
         if restart and not dry_run:
             if not as_json:
-                out.print("restarting\n")
+                say("restarting\n")
             until = _NEXT_CYCLE if checked["job"]["period_s"] else _PROMPT
             done.report = board.restart(listen_s=wait, until=until)
     if as_json:
@@ -113,7 +113,7 @@ def deploy_command(
         lines = done.report.removesuffix(_PROMPT).rstrip().split("\n")
         if lines[-1].strip() == _NEXT_CYCLE.strip():  # the rest of this line was not waited for
             lines.pop()
-        out.print("\n".join(lines), markup=False, soft_wrap=True)
+        say("\n".join(lines))
     _judge(done.report, wait)
 
 
@@ -195,25 +195,25 @@ def _add_cafile(board: DeployBoard, payload: Payload, checked: dict[str, Any], d
 def _show(done: Deployment, dry_run: bool) -> None:
     info = done.info
     machine = info.machine or info.platform
-    out.print(f"{info.port}: MicroPython {info.version_text} on {machine}", markup=False, soft_wrap=True)
+    say(f"{info.port}: MicroPython {info.version_text} on {machine}")
     shown = 0
     for file in done.files:
         if file.state != "unchanged":
-            out.print(f"  {file.state:12} {file.path}" + (f"  {file.size} bytes" if file.size else ""), markup=False)
+            say(f"  {file.state:12} {file.path}" + (f"  {file.size} bytes" if file.size else ""))
             shown += 1
     if not shown:
-        out.print("  every file is there already")
+        say("  every file is there already")
     if done.store is not None:
         text = f"sequence {done.store['sequence']} {done.store['result']} in {done.store['path']}"
-        out.print(f"  {'store':12} {text}", markup=False, soft_wrap=True)
+        say(f"  {'store':12} {text}")
         for name, check in done.store.get("checks", {}).items():
             detail = f": {check['detail']}" if check["detail"] else ""
-            out.print(f"    {check['state']:4} {name}{detail}", markup=False, soft_wrap=True)
+            say(f"    {check['state']:4} {name}{detail}")
     for note in done.notes:
-        out.print(f"  {'note':12} {note}", markup=False, soft_wrap=True)
+        say(f"  {'note':12} {note}")
     if not dry_run:
         text = f"{len(done.files) - done.count('removed')} files checked by SHA-256, {done.sent} bytes sent"
-        out.print(f"  {text}", markup=False, soft_wrap=True)
+        say(f"  {text}")
 
 
 def _to_json(done: Deployment, dry_run: bool) -> dict[str, Any]:
@@ -239,4 +239,4 @@ def _judge(report: str | None, wait: float) -> None:
             remedy="the line that begins with ! says why; rootlet doctor looks closer",
         )
     if _NEXT_CYCLE not in report and _PROMPT not in report:
-        err.print(f"rootlet: the board's report did not end within {wait:g} s; it runs on", markup=False)
+        remark(f"note: the board's report did not end within {wait:g} s; it runs on")

@@ -14,6 +14,16 @@ out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
 
+def say(text: str = "") -> None:
+    """A line of the result, as it is: no markup, and never broken by us."""
+    out.print(text, markup=False, soft_wrap=True)
+
+
+def remark(text: str = "") -> None:
+    """A line on stderr: not the result, but worth knowing."""
+    err.print(text, markup=False, soft_wrap=True)
+
+
 def print_json(value: Any) -> None:
     """`value` as indented JSON with sorted keys, on stdout, and nothing else."""
     json.dump(value, sys.stdout, indent=2, sort_keys=True)

@@ -18,7 +18,8 @@ from rich.table import Table
 from .ca import examine, load_anchors, plain_name
 from .errors import HostError, UsageError
 from .files import read_file
-from .output import err, plain, print_json, print_table
+from .options import JsonOption, SourcesOption
+from .output import plain, print_json, print_table, remark
 from .store.format import Anchor, certificate_fields
 from .store.hosts import parse_host
 from .store.sources import MOZILLA
@@ -50,17 +51,8 @@ def pin(
             help="A server, or a file with certificates, a request or a key, PEM or DER.",
         ),
     ],
-    sources: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--source",
-            metavar="SOURCE",
-            help="For a server: where its root is: mozilla (the default), a PEM or DER file, or a folder. May be given "
-            "several times.",
-            show_default=False,
-        ),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    sources: SourcesOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Print the pins of a server's verified chain, or of what is in a file.
 
@@ -84,11 +76,7 @@ def pin(
         table.add_row(found.role, escape(plain(found.subject)), found.pin)
     print_table(table)
     if not Path(what).is_file():
-        err.print(
-            "Pin at least two: one key of this chain, and one that is kept in reserve (rootlet pin FILE).",
-            markup=False,
-            soft_wrap=True,
-        )
+        remark("Pin at least two: one key of this chain, and one that is kept in reserve (rootlet pin FILE).")
 
 
 def pins_of_server(what: str, sources: list[str]) -> list[Pin]:
@@ -96,7 +84,7 @@ def pins_of_server(what: str, sources: list[str]) -> list[Pin]:
     host = parse_host(what, "HOST")
     anchors, notes = load_anchors(sources)
     for note in notes:
-        err.print(f"note: {plain(note)}", markup=False, soft_wrap=True)
+        remark(f"note: {plain(note)}")
     pins: dict[Pin, None] = {}
     for chain in examine(host, anchors):
         if chain.fault:

@@ -16,9 +16,10 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from .board.transport import Board, BoardError
-from .certs import Identity, load_key
+from .certs import Identity
 from .errors import HostError, UsageError
 from .files import read_file, write_atomic
+from .keys import load_key
 from .store.sources import read_source
 
 KEY = "certs/device.key.der"

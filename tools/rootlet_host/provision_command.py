@@ -9,10 +9,11 @@ import typer
 from cryptography.hazmat.primitives import hashes
 
 from .board.transport import Board
-from .certs import KeyType, load_ca, make_device, new_key
+from .certs import MAX_DAYS, KeyType, load_ca, make_device, new_key
 from .certs_commands import write_device
 from .errors import UsageError
-from .output import out, plain, print_json
+from .options import CaKeyOption, ForceOption, JsonOption, PortOption
+from .output import plain, print_json, say
 from .provision import (
     CERTIFICATE,
     KEY,
@@ -47,10 +48,7 @@ def provision(
             show_default=False,
         ),
     ] = None,
-    ca_key: Annotated[
-        Path | None,
-        typer.Option("--ca-key", metavar="FILE", help="The CA's key. Default: CA.key.", show_default=False),
-    ] = None,
+    ca_key: CaKeyOption = None,
     name: Annotated[
         str | None,
         typer.Option("--name", metavar="NAME", help="With --ca: name of device and files.", show_default=False),
@@ -61,7 +59,14 @@ def provision(
     key_type: Annotated[KeyType, typer.Option("--key-type", help="With --ca: kind of the new key.")] = KeyType.P256,
     days: Annotated[
         int | None,
-        typer.Option("--days", min=1, help="With --ca: how long the certificate is valid.", show_default=False),
+        typer.Option(
+            "--days",
+            metavar="DAYS",
+            min=1,
+            max=MAX_DAYS,
+            help="With --ca: how long the certificate is valid.",
+            show_default=False,
+        ),
     ] = None,
     psk: Annotated[
         Path | None,
@@ -81,12 +86,9 @@ def provision(
             show_default=False,
         ),
     ] = None,
-    port: Annotated[
-        str | None,
-        typer.Option("--port", "-p", metavar="PORT", help="A path, id:SERIAL or VID:PID; default: the only board."),
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace what the board has.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    port: PortOption = None,
+    force: ForceOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Put a device's key and certificate, or its pre-shared key, on a board.
 
@@ -152,8 +154,8 @@ def _report(result: dict[str, Any], placed: list[Placed], summary: str, as_json:
         print_json({**result, "files": files})
         return
     for path in result["made"]:
-        out.print(f"{path}: made on this computer", markup=False, soft_wrap=True)
+        say(f"{path}: made on this computer")
     for entry in placed:
         state = "there already" if entry.unchanged else "written and read back"
-        out.print(f"{result['port']}: {entry.path}, {entry.size} bytes, {state}", markup=False, soft_wrap=True)
-    out.print(f"the firmware can use it: {summary}", markup=False, soft_wrap=True)
+        say(f"{result['port']}: {entry.path}, {entry.size} bytes, {state}")
+    say(f"the firmware can use it: {summary}")

@@ -20,8 +20,9 @@ import typer
 from cryptography import x509
 
 from .errors import HostError, UsageError
-from .files import write_atomic
-from .output import out, print_json
+from .files import make_folder, write_atomic
+from .options import JsonOption
+from .output import print_json, say
 from .signing import verify_store
 from .store.anchors import time_text
 from .store.builder import read_store
@@ -71,7 +72,7 @@ def publish(
     allow_unsigned: Annotated[
         bool, typer.Option("--allow-unsigned", help="Publish stores that no board will take from a network.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Put signed stores into DIR for boards to fetch: the store, a JSON that describes it, and the history.
 
@@ -89,7 +90,7 @@ def publish(
     for entry in publications:
         sequence, digest = entry.store.header.sequence, entry.store.digest.hex()
         line = f"{entry.state}: {directory / entry.name}, sequence {sequence}, digest {digest}"
-        out.print(line, markup=False, soft_wrap=True)
+        say(line)
 
 
 def examine(
@@ -127,10 +128,7 @@ def examine(
 def write(directory: Path, publication: Publication) -> None:
     """Put the files of `publication` into `directory`, those that are missing or differ."""
     release = directory / publication.release
-    try:
-        release.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise HostError(f"cannot make the folder {release.parent}: {error.strerror}") from error
+    make_folder(release.parent)
     description = json.dumps(publication.description(), indent=2, sort_keys=True) + "\n"
     for path, content in (
         (release, publication.data),

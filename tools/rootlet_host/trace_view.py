@@ -15,9 +15,10 @@ from rich.text import Text
 
 from .errors import HostError, UsageError
 from .files import read_file
-from .output import err, out, plain, print_json, print_table
+from .options import Commands, JsonOption
+from .output import plain, print_json, print_table, remark, say
 
-app = typer.Typer(name="trace", help="Look at the traces of connections.", no_args_is_help=True)
+app = Commands("trace", "Look at the traces of connections.")
 
 # Every event has these.
 _COMMON = ("connection", "ms", "event")
@@ -52,11 +53,6 @@ class Connection:
         return str(self.events[0].get("time", ""))
 
 
-@app.callback()
-def _trace() -> None:
-    """Look at the traces of connections."""
-
-
 @app.command()
 def view(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A trace: lines of JSON, as the board wrote them.")],
@@ -64,8 +60,8 @@ def view(
         int | None,
         typer.Option("--connection", "-c", metavar="N", help="Only connection N of the file.", show_default=False),
     ] = None,
-    level: Annotated[int, typer.Option(min=1, max=3, help="Leave out events above this level.")] = 3,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    level: Annotated[int, typer.Option(metavar="N", min=1, max=3, help="Leave out events above this level.")] = 3,
+    as_json: JsonOption = False,
 ) -> None:
     """Show what happened when: a timeline of each connection in the file."""
     connections, notes = read_trace(file)
@@ -80,13 +76,13 @@ def view(
     if as_json:
         print_json([{"number": c.number, "outcome": c.outcome, "events": c.events} for c in connections])
     for note in notes:
-        err.print(f"note: {note}", markup=False, soft_wrap=True)
+        remark(f"note: {note}")
     if as_json:
         return
     for found in connections:
         if found.events:
             print_table(timeline(found))
-            out.print()
+            say()
 
 
 def read_trace(path: Path) -> tuple[list[Connection], list[str]]:

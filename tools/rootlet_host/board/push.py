@@ -249,7 +249,7 @@ def _require_space(board: Board, data: bytes, there: StoresOnBoard) -> None:
     if free + reused < needed:
         raise HostError(
             f"the store needs {needed} bytes and the flash of the board on {info.port} has {free} free",
-            remedy="remove something from it, or build a smaller store (rootlet store build --ecc-only, --hosts)",
+            remedy="remove something from it, or build a smaller store (rootlet store build --ecc-only, --host-list)",
         )
 
 

@@ -16,27 +16,14 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColum
 
 from ..errors import HostError, UsageError
 from ..files import read_file, write_atomic
-from ..output import err, out, print_json
+from ..options import DryRunOption, ForceOption, JsonOption, PortOption, PortsOption, StoreArgument, StorePathOption
+from ..output import err, print_json, remark, say
 from ..store.format import decode_store
 from .link import LinkError
 from .ports import attached_ports, resolve_port
 from .push import Outcome, push
 from .store_on_board import StoreOnBoard, pull, stores_on_board
 from .transport import Board
-
-PortsOption = Annotated[
-    list[str] | None,
-    typer.Option("--port", "-p", metavar="PORT", help="A path, id:SERIAL or VID:PID. Give it again for more boards."),
-]
-PortOption = Annotated[
-    str | None,
-    typer.Option("--port", "-p", metavar="PORT", help="A path, id:SERIAL or VID:PID; default: the only board."),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
-PathOption = Annotated[
-    str | None,
-    typer.Option("--path", metavar="PATH", help="The store on the board. Default: what its configuration says."),
-]
 
 
 @dataclass(frozen=True)
@@ -65,14 +52,14 @@ class _Result:
 
 
 def push_command(
-    store: Annotated[Path, typer.Argument(metavar="STORE", help="The trust store, like roots.rtlt.")],
+    store: StoreArgument,
     ports: PortsOption = None,
     every: Annotated[bool, typer.Option("--all", help="Push to every attached board, all at once.")] = False,
     rollback: Annotated[
         bool, typer.Option("--rollback", help="Allow a sequence that is not above the one in force.")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything and write nothing.")] = False,
-    path: PathOption = None,
+    dry_run: DryRunOption = False,
+    path: StorePathOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Put a trust store on a board over USB.
@@ -101,7 +88,7 @@ def push_command(
         raise HostError(f"{len(failed)} of {len(results)} boards have no new store")
 
 
-def list_command(port: PortOption = None, path: PathOption = None, as_json: JsonOption = False) -> None:
+def list_command(port: PortOption = None, path: StorePathOption = None, as_json: JsonOption = False) -> None:
     """Show the trust stores on a board, and which one is in force."""
     with Board(port) as board:
         there = stores_on_board(board, path)
@@ -113,7 +100,7 @@ def list_command(port: PortOption = None, path: PathOption = None, as_json: Json
     if not there.stores:
         raise HostError(f"there is no trust store at {there.path} on {name}", remedy="push one: rootlet push STORE")
     for store in there.stores:
-        out.print(_describe(store), markup=False, soft_wrap=True)
+        say(_describe(store))
 
 
 def pull_command(
@@ -121,8 +108,9 @@ def pull_command(
         "roots.rtlt"
     ),
     port: PortOption = None,
-    path: PathOption = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace FILE if it exists.")] = False,
+    path: StorePathOption = None,
+    force: ForceOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Fetch the trust store in force from a board."""
     if output.exists() and not force:
@@ -134,7 +122,10 @@ def pull_command(
         data = pull(board, in_force)
     decode_store(data)
     write_atomic(output, data)
-    out.print(f"{output}: sequence {in_force.sequence}, {in_force.anchors} anchors", markup=False, soft_wrap=True)
+    if as_json:
+        print_json({**in_force.to_json(), "file": str(output)})
+    else:
+        say(f"{output}: sequence {in_force.sequence}, {in_force.anchors} anchors")
 
 
 def _names(ports: list[str] | None, every: bool) -> list[str]:
@@ -209,7 +200,7 @@ class _Boards:
 
 def _show(result: _Result) -> None:
     if result.outcome is None:
-        err.print(f"{result.port}: {result.error}", markup=False, soft_wrap=True)
+        remark(f"{result.port}: {result.error}")
         return
     outcome = result.outcome
     before = "none" if outcome.sequence_before is None else str(outcome.sequence_before)
@@ -220,10 +211,10 @@ def _show(result: _Result) -> None:
         text += f" ({outcome.sent} sent) in {outcome.seconds:.2f} s, {outcome.bytes_per_second / 1000:.1f} kB/s"
     else:
         text = f"sequence {before} -> {outcome.sequence} would be pushed, {outcome.size} bytes"
-    out.print(f"{result.port}: {text}", markup=False, soft_wrap=True)
+    say(f"{result.port}: {text}")
     for check in outcome.checks:
         line = f"  {check.state:4} {check.name}" + (f": {check.detail}" if check.detail else "")
-        out.print(line, markup=False, soft_wrap=True)
+        say(line)
 
 
 def _describe(store: StoreOnBoard) -> str:

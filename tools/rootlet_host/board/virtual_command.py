@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import HostError, UsageError
-from ..output import err, out
+from ..output import remark, say
 
 if TYPE_CHECKING:
     from .virtual import VirtualBoard
@@ -54,14 +54,10 @@ def virtual(
         size=size,
         heap=heap,
     ) as board:
-        out.print(board.port, markup=False, soft_wrap=True)
+        say(board.port)
         sys.stdout.flush()
         if not quiet:
-            err.print(
-                f"Use it from another terminal, for example: mpremote connect {board.port}   Ctrl-C ends it.",
-                markup=False,
-                soft_wrap=True,
-            )
+            remark(f"Use it from another terminal, for example: mpremote connect {board.port}   Ctrl-C ends it.")
         _wait_for_interrupt(board)
 
 
@@ -74,4 +70,4 @@ def _wait_for_interrupt(board: VirtualBoard) -> None:
             if board.failure:
                 raise HostError(f"the virtual board stopped: {board.failure}")
     except KeyboardInterrupt:
-        err.print("")
+        remark()

@@ -11,11 +11,11 @@ from rich.text import Text
 
 from .. import __version__
 from ..board.ports import attached_ports
-from ..board.push_commands import JsonOption, PortOption
 from ..board.transport import Board
 from ..errors import HostError, UsageError
 from ..files import write_atomic
-from ..output import out, print_json
+from ..options import JsonOption, PortOption
+from ..output import out, print_json, say
 from .checks import FAIL, Diagnosis, Line, Target, examine
 from .page import page
 
@@ -51,7 +51,7 @@ def doctor_command(
     if as_json:
         print_json(_to_json(diagnosis))
     elif html is not None:
-        out.print(f"{html} was written", markup=False, soft_wrap=True)
+        say(f"{html} was written")
     if diagnosis.failed:
         names = ", ".join(line.name for line in diagnosis.lines if line.state == FAIL)
         raise HostError(f"{diagnosis.failed} of {len(diagnosis.lines)} checks failed: {names}")
@@ -79,7 +79,7 @@ def _show(line: Line) -> None:
     text.append(f"  {line.name}: {line.text}", style="default")
     out.print(text, soft_wrap=True)
     if line.remedy:
-        out.print(f"      -> {line.remedy}", markup=False, soft_wrap=True)
+        say(f"      -> {line.remedy}")
 
 
 def _to_json(diagnosis: Diagnosis) -> dict[str, object]:

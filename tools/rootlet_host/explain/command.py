@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from ..errors import EXIT_FAILED, HostError, UsageError
-from ..output import out, plain, print_json
+from ..options import JsonOption
+from ..output import out, plain, print_json, say
 from .readings import Reading, read_arguments, read_text
 from .tables import Explanation, mbedtls
 
@@ -28,7 +29,7 @@ def explain(
             show_default=False,
         ),
     ],
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Say what an error of Mbed TLS, MicroPython, rootlet or a modem means, and what to do about it.
 
@@ -61,8 +62,8 @@ def _show(entry: Explanation) -> None:
     title = entry.name if entry.name == entry.code or entry.code in entry.name else f"{entry.code}  {entry.name}"
     origin = f"{entry.kind}, {entry.source}" if entry.source else entry.kind
     out.print(f"[bold]{title}[/bold]  ({origin})", soft_wrap=True)
-    out.print(f"  cause   {entry.cause}", markup=False, soft_wrap=True)
-    out.print(f"  remedy  {entry.remedy}", markup=False, soft_wrap=True)
+    say(f"  cause   {entry.cause}")
+    say(f"  remedy  {entry.remedy}")
 
 
 def _hint(unknown: list[str]) -> str:

@@ -11,14 +11,14 @@ from rich.table import Table
 from ..catalogue import load
 from ..errors import UsageError
 from ..files import write_atomic
-from ..output import err, out, print_json, print_table
+from ..options import BoardArgument, Commands, JsonOption
+from ..output import print_json, print_table, remark, say
 from ..progress import Bar
 from . import download
 from .lockfile import LockFile, default_path
 
-app = typer.Typer(name="firmware", help="Find, fetch and check MicroPython firmware.", no_args_is_help=True)
+app = Commands("firmware", "Find, fetch and check MicroPython firmware.")
 
-BoardArgument = Annotated[str, typer.Argument(metavar="BOARD", help="Board of the catalogue (rootlet boards).")]
 MirrorOption = Annotated[
     str | None,
     typer.Option(
@@ -35,7 +35,6 @@ LockOption = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="Lock file with the SHA-256 of every file used so far.", show_default=False),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command("list")
@@ -104,8 +103,8 @@ def get(
         print_json({**image.as_json(), "path": str(path), "url": release.url, "newly_recorded": not known})
         return
     state = "as recorded" if known else f"recorded in {pins.path}"
-    out.print(f"{path}", markup=False, soft_wrap=True)
-    err.print(f"SHA-256 {image.sha256}, {state}", markup=False, soft_wrap=True)
+    say(f"{path}")
+    remark(f"SHA-256 {image.sha256}, {state}")
 
 
 @app.command()
@@ -132,6 +131,6 @@ def check(
     }
     for label, value in facts.items():
         if value:
-            out.print(f"{label + ':':<20}{value}", markup=False, soft_wrap=True)
+            say(f"{label + ':':<20}{value}")
     for warning in warnings:
-        err.print(f"warning: {warning}", markup=False, soft_wrap=True)
+        remark(f"warning: {warning}")

@@ -16,7 +16,7 @@ from typing import Any
 import platformdirs
 
 from ..errors import HostError, UsageError
-from ..files import write_atomic
+from ..files import make_folder, write_atomic
 
 SCHEMA = 1
 ENVIRONMENT = "ROOTLET_FIRMWARE_LOCK"
@@ -92,8 +92,5 @@ class LockFile:
         files: dict[str, Any] = {
             name: {"sha256": pin.sha256, "bytes": pin.size, "url": pin.url} for name, pin in sorted(self.pins.items())
         }
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UsageError(f"cannot make the folder {self.path.parent}: {error.strerror}") from error
+        make_folder(self.path.parent)
         write_atomic(self.path, json.dumps({"schema": SCHEMA, "files": files}, indent=2).encode() + b"\n")

@@ -8,28 +8,39 @@ from typing import Annotated, Any
 
 import typer
 
-from ..catalogue import Board, load
+from ..catalogue import METHODS, Board, load
 from ..errors import HostError, UsageError
 from ..firmware import download
 from ..firmware.commands import FormatOption, LockOption, MirrorOption, VersionOption
 from ..firmware.images import Image, require_for
 from ..firmware.lockfile import LockFile, default_path
-from ..output import err, out, print_json
+from ..options import PORT_FORMS, BoardArgument, DryRunOption, JsonOption
+from ..output import print_json, remark, say
 from ..progress import Bar
 from .after import describe, repl_port, show_board
 from .base import Job, Method, Target, choose, methods
 
 
 def flash(
-    board_id: Annotated[str, typer.Argument(metavar="BOARD", help="Board of the catalogue (rootlet boards).")],
+    board_id: BoardArgument,
     port: Annotated[
         str | None,
-        typer.Option("--port", "-p", help="Serial port; for dfu and pyocd a serial number.", show_default=False),
+        typer.Option(
+            "--port",
+            "-p",
+            metavar="PORT",
+            help=f"{PORT_FORMS}. For dfu and pyocd a serial number. Default: the only board.",
+            show_default=False,
+        ),
     ] = None,
     method_name: Annotated[
         str | None,
         typer.Option(
-            "--method", metavar="NAME", help="esptool, stlink-drive, dfu, serial or pyocd.", show_default=False
+            "--method",
+            metavar="NAME",
+            help=f"{', '.join(METHODS[:-1])} or {METHODS[-1]}. Default: the first that works here.",
+            show_default=False,
+            autocompletion=lambda: list(METHODS),
         ),
     ] = None,
     file: Annotated[
@@ -39,23 +50,27 @@ def flash(
     version: VersionOption = None,
     form: FormatOption = None,
     erase: Annotated[bool, typer.Option("--erase", help="Erase the whole flash first, files included.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+    dry_run: DryRunOption = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before the old firmware is erased.")] = False,
     volume: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Where the ST-LINK drive is mounted.", show_default=False),
     ] = None,
-    baud: Annotated[int | None, typer.Option(min=1200, help="Bits per second on the serial port.")] = None,
+    baud: Annotated[
+        int | None,
+        typer.Option(metavar="RATE", min=1200, help="Bits per second on the serial port.", show_default=False),
+    ] = None,
     parity: Annotated[
         str, typer.Option(metavar="even|none", help="Parity of the STM32 serial loader; none for odd adapters.")
     ] = "even",
     timeout_s: Annotated[
-        float, typer.Option("--timeout", min=1, help="Seconds without a sign of life before giving up.")
-    ] = 60.0,
+        float,
+        typer.Option("--timeout", metavar="SECONDS", min=1, help="How long without a sign of life before giving up."),
+    ] = 60,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for the REPL and show the board.")] = True,
     mirror: MirrorOption = None,
     lock: LockOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Write MicroPython to a board, verify it, and show what the board says of itself."""
     if parity not in ("even", "none"):
@@ -72,7 +87,7 @@ def flash(
     pins = LockFile(lock or default_path())
     image = _image(board, file, version, form, mirror, pins, quiet=as_json)
     for warning in require_for(image, board):
-        err.print(f"warning: {warning}", markup=False, soft_wrap=True)
+        remark(f"warning: {warning}")
     if image.kind not in method.formats:
         raise UsageError(
             f"{method.name} cannot write {image.name} ({image.kind})", remedy=f"give one of {', '.join(method.formats)}"
@@ -87,7 +102,7 @@ def flash(
         _confirm(job, method)
     with Bar(quiet=as_json) as bar:
         where = method.run(job, bar.show)
-    err.print(f"{image.name} was written to {board.id} and verified.", markup=False, soft_wrap=True)
+    remark(f"{image.name} was written to {board.id} and verified.")
     identity = _identify(where) if wait else None
     if as_json:
         print_json(
@@ -102,7 +117,7 @@ def flash(
         )
     elif identity is not None:
         for line in describe(identity):
-            out.print(line, markup=False, soft_wrap=True)
+            say(line)
 
 
 def _image(
@@ -129,9 +144,9 @@ def _show_plan(job: Job, method: Method, as_json: bool) -> None:
     if as_json:
         print_json({"board": job.board.id, "method": method.name, "file": job.image.name, "steps": steps})
         return
-    out.print(f"{job.board.id}: {job.image.name} with {method.name}", markup=False, soft_wrap=True)
+    say(f"{job.board.id}: {job.image.name} with {method.name}")
     for number, step in enumerate(steps, 1):
-        out.print(f"  {number}. {step}", markup=False, soft_wrap=True)
+        say(f"  {number}. {step}")
 
 
 def _confirm(job: Job, method: Method) -> None:
@@ -148,7 +163,7 @@ def _identify(known: str | None) -> dict[str, Any] | None:
     port = repl_port(known)
     if port is None:
         # Nothing failed: an STM32 that was written over a probe or DFU shows its REPL wherever its USB is plugged in.
-        err.print("The port of its REPL is not known; see mpremote connect list.", markup=False, soft_wrap=True)
+        remark("The port of its REPL is not known; see mpremote connect list.")
         return None
     try:
         return show_board(port)

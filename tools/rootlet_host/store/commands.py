@@ -16,7 +16,8 @@ from rich.table import Table
 from ..errors import UsageError
 from ..files import write_atomic
 from ..keys import load_publisher
-from ..output import err, out, print_json
+from ..options import Commands, JsonOption, StoreArgument
+from ..output import plain, print_json, print_table, remark, say
 from ..signing import SignatureError, set_publisher, sign_store, verify_store
 from .anchors import describe_subject, time_text
 from .blocked import blocked_key
@@ -26,11 +27,9 @@ from .format import Store, decode_store
 from .manifest import Names, known_names, manifest, manifest_path, refresh_manifest, write_manifest
 from .sources import MOZILLA, single_certificate
 
-app = typer.Typer(name="store", help="Build, show, compare and check trust stores.", no_args_is_help=True)
+app = Commands("store", "Build, show, compare, check and sign trust stores; list those on a board.")
 
 _PUBLISHER = "the publisher's certificate"
-
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
 @app.command()
@@ -155,14 +154,14 @@ def build(
         print_json({**content, "path": str(target), "state": result.state, "notes": notes})
         return
     for note in notes:
-        err.print(f"note: {note}", markup=False, soft_wrap=True)
+        remark(f"note: {note}")
     _print_table(content)
-    out.print(f"{result.state}: {target} and {manifest_path(target)}", markup=False, soft_wrap=True)
+    say(f"{result.state}: {target} and {manifest_path(target)}")
 
 
 @app.command()
 def show(
-    store: Annotated[Path, typer.Argument(metavar="FILE", help="The store.")],
+    store: StoreArgument,
     as_json: JsonOption = False,
 ) -> None:
     """Show what a store holds. Names come from the manifest beside it and from Mozilla's list."""
@@ -202,16 +201,17 @@ def diff(
     if difference["publisher"]:
         lines.append("the publisher it carries is another")
     for line in lines or ["no difference"]:
-        out.print(line, markup=False, soft_wrap=True)
+        say(line)
 
 
 @app.command()
 def check(
-    store: Annotated[Path, typer.Argument(metavar="FILE", help="The store.")],
+    store: StoreArgument,
     publisher: Annotated[
         Path | None,
         typer.Option(metavar="CA.pem", help="Also verify that this publisher signed it.", show_default=False),
     ] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Check every rule of the file format; the first one that is broken is the error."""
     data, decoded = read_store(store)
@@ -220,14 +220,27 @@ def check(
         verify_store(data, single_certificate(publisher, _PUBLISHER))
         words = "valid and signed by the publisher"
     count, header = len(decoded.anchors), decoded.header
-    out.print(f"{store}: {words}; {count} anchors, sequence {header.sequence}", markup=False, soft_wrap=True)
+    if as_json:
+        signature = "none" if decoded.envelope is None else "not checked" if publisher is None else "verified"
+        print_json(
+            {
+                "path": str(store),
+                "anchors": count,
+                "sequence": header.sequence,
+                "digest": decoded.digest.hex(),
+                "signature": signature,
+                "not_used_after": time_text(header.not_used_after) if header.not_used_after else None,
+            }
+        )
+    else:
+        say(f"{store}: {words}; {count} anchors, sequence {header.sequence}")
     if 0 < header.not_used_after < build_time():
-        err.print(f"note: not used after {time_text(header.not_used_after)}: boards make no connection with it")
+        remark(f"note: not used after {time_text(header.not_used_after)}: boards make no connection with it")
 
 
 @app.command()
 def sign(
-    store: Annotated[Path, typer.Argument(metavar="STORE", help="The store to sign.")],
+    store: StoreArgument,
     key: Annotated[Path, typer.Option("--key", metavar="NAME.key", help="The publisher's key.")],
     cert: Annotated[
         Path | None,
@@ -268,7 +281,7 @@ def sign(
 
 @app.command()
 def verify(
-    store: Annotated[Path, typer.Argument(metavar="STORE", help="The store.")],
+    store: StoreArgument,
     publisher: Annotated[Path, typer.Option(metavar="CA.pem", help="The publisher's certificate.")],
     as_json: JsonOption = False,
 ) -> None:
@@ -292,8 +305,8 @@ def _print_verified(path: Path, store: Store, publisher: x509.Certificate, state
             }
         )
         return
-    out.print(f"{path}: {state} by {_plain(name)} (certificate {fingerprint})", markup=False, soft_wrap=True)
-    out.print(f"sequence {sequence}, digest {digest}", soft_wrap=True)
+    say(f"{path}: {state} by {plain(name)} (certificate {fingerprint})")
+    say(f"sequence {sequence}, digest {digest}")
 
 
 def _print_table(content: dict[str, Any]) -> None:
@@ -309,20 +322,19 @@ def _print_table(content: dict[str, Any]) -> None:
             limits.append(f"leaves issued until {entry['distrust_after'][:10]}")
         label = f"{_label(entry)} ({', '.join(limits)})" if limits else _label(entry)
         table.add_row(escape(label), entry["key"], entry["not_after"][:10], str(entry["bytes"]))
-    out.print(table)
+    print_table(table)
     per_root = f", {content['bytes_per_anchor']} each" if content["anchors"] else ""
     signed = "signed" if content["signed"] else "not signed"
-    out.print(
+    say(
         f"{len(content['anchors'])} anchors in {content['bytes']} bytes{per_root}; sequence {content['sequence']}, "
-        f"issued {content['issued_at']}, {signed}",
-        soft_wrap=True,
+        f"issued {content['issued_at']}, {signed}"
     )
     if content["not_used_after"]:
-        out.print(f"not used after {content['not_used_after']}")
+        say(f"not used after {content['not_used_after']}")
     if content["blocked"]:
-        out.print(f"{len(content['blocked'])} blocked keys")
+        say(f"{len(content['blocked'])} blocked keys")
     if content["publisher"]:
-        out.print(f"carries the publisher {_plain(content['publisher']['name'])}", markup=False, soft_wrap=True)
+        say(f"carries the publisher {plain(content['publisher']['name'])}")
 
 
 def _name(entry: dict[str, Any], known: Names) -> None:
@@ -334,12 +346,7 @@ def _name(entry: dict[str, Any], known: Names) -> None:
 
 def _label(entry: dict[str, Any]) -> str:
     """The anchor's name, or the beginning of its key's hash."""
-    return _plain(entry["name"] or f"key {entry['spki_sha256'][:16]}")
-
-
-def _plain(text: str) -> str:
-    """Text from a certificate, without characters that a terminal would act on."""
-    return "".join(character if character.isprintable() else "?" for character in text)
+    return plain(entry["name"] or f"key {entry['spki_sha256'][:16]}")
 
 
 def _default_output() -> Path:

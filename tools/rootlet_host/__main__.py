@@ -1,0 +1,5 @@
+"""`python -m rootlet_host` is `rootlet`."""
+
+from .cli import main
+
+main()

@@ -1,0 +1,107 @@
+"""The options that several commands share, so that they are called the same everywhere and explained the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+PORT_FORMS = "A path, id:SERIAL or VID:PID"
+
+
+def _without_flag_types(parameters: list[Any]) -> list[Any]:
+    """An option without a value has no type to show; newer versions of typer show <bool>."""
+    for parameter in parameters:
+        if getattr(parameter, "is_flag", False):
+            parameter.metavar = ""
+    return parameters
+
+
+class _Command(TyperCommand):
+    def get_params(self, ctx: Any) -> list[Any]:
+        return _without_flag_types(super().get_params(ctx))
+
+
+class _Group(TyperGroup):
+    def get_params(self, ctx: Any) -> list[Any]:
+        return _without_flag_types(super().get_params(ctx))
+
+
+def _nothing() -> None:
+    """With a callback, a group of a single command stays a group."""
+
+
+class Commands(typer.Typer):
+    """A group of commands that prints its help when none is named."""
+
+    def __init__(self, name: str, summary: str, *, callback: Callable[..., Any] = _nothing, **options: Any) -> None:
+        super().__init__(name=name, help=summary, cls=_Group, callback=callback, no_args_is_help=True, **options)
+
+    def command(self, *names: Any, **options: Any) -> Callable[[_Function], _Function]:
+        """As typer's."""
+        return super().command(*names, **{"cls": _Command, **options})
+
+
+def _board_ids() -> list[str]:
+    from .catalogue import load
+
+    return list(load().boards)
+
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+PortOption = Annotated[
+    str | None,
+    typer.Option("--port", "-p", metavar="PORT", help=f"{PORT_FORMS}. Default: the only board.", show_default=False),
+]
+PortsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--port",
+        "-p",
+        metavar="PORT",
+        help=f"{PORT_FORMS}. Default: the only board. May be given several times.",
+        show_default=False,
+    ),
+]
+BoardArgument = Annotated[
+    str, typer.Argument(metavar="BOARD", help="A board of the catalogue (rootlet boards).", autocompletion=_board_ids)
+]
+OptionalBoardArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[BOARD]", help="Show everything about this board.", show_default=False, autocompletion=_board_ids
+    ),
+]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
+ForceOption = Annotated[bool, typer.Option("--force", help="Replace what exists, also keys.")]
+DirectoryOption = Annotated[Path, typer.Option("--directory", "-d", metavar="DIR", help="Where to write the files.")]
+NoPassphraseOption = Annotated[
+    bool, typer.Option("--no-passphrase", help="Leave the key unencrypted; only file permissions protect it.")
+]
+StoreArgument = Annotated[Path, typer.Argument(metavar="STORE", help="The trust store, like roots.rtlt.")]
+StorePathOption = Annotated[
+    str | None,
+    typer.Option(
+        "--path",
+        metavar="PATH",
+        help="The store's path on the board. Default: what its configuration says.",
+        show_default=False,
+    ),
+]
+SourcesOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--source",
+        metavar="SOURCE",
+        help="Where to look for a server's root: mozilla (the default), a PEM or DER file, a folder, or certdata.txt. "
+        "May be given several times.",
+        show_default=False,
+    ),
+]
+CaKeyOption = Annotated[
+    Path | None, typer.Option("--ca-key", metavar="FILE", help="The CA's key. Default: CA.key.", show_default=False)
+]
