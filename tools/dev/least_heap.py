@@ -18,14 +18,16 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 
 class JobFailed(RuntimeError):
     """The job did not complete even with the largest heap allowed."""
 
 
-def completes(command: Sequence[str], timeout_s: float) -> tuple[bool, str]:
+def completes(
+    command: Sequence[str], timeout_s: float, environment: Mapping[str, str] | None = None
+) -> tuple[bool, str]:
     """Run `command` once; return whether it exited with 0 in time, and the last line it printed."""
     try:
         result = subprocess.run(
@@ -34,6 +36,7 @@ def completes(command: Sequence[str], timeout_s: float) -> tuple[bool, str]:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             timeout=timeout_s,
+            env=environment,
             check=False,
         )
     except subprocess.TimeoutExpired:
@@ -55,14 +58,28 @@ def least_heap_bytes(
     """Return the least heap, in bytes, with which a job completes.
 
     `command_for_heap(heap_bytes)` gives the command to run with a heap of that size; exit code 0 means that
-    it completed. Sizes tried are `low + n * step`, up to the first that is not below `high`.
+    it completed. See `least_size`.
+    """
+
+    def works(heap_bytes: int) -> tuple[bool, str]:
+        return completes(command_for_heap(heap_bytes), timeout_s)
+
+    return least_size(works, low, high, step, confirmations=confirmations)
+
+
+def least_size(
+    works: Callable[[int], tuple[bool, str]], low: int, high: int, step: int, *, confirmations: int = 3
+) -> int:
+    """Return the least size with which `works(size)` says yes; with a no it gives the reason.
+
+    Sizes tried are `low + n * step`, up to the first that is not below `high`.
 
     Fragmentation and addresses that differ from run to run make the boundary slightly fuzzy. The result is
     therefore a size with which the job completed `confirmations` times in a row; where one of these runs
     fails, the next larger size is tried.
 
-    Raises `JobFailed`, with the job's last line of output, if it does not complete at the upper end,
-    and ValueError for a range or step that makes no sense.
+    Raises `JobFailed`, with the last reason, if it does not complete at the upper end, and ValueError for a range or
+    step that makes no sense.
     """
     if step <= 0 or low < 0 or high < low or confirmations < 1:
         raise ValueError(f"need 0 <= low <= high, step > 0, confirmations > 0: {low}, {high}, {step}, {confirmations}")
@@ -71,24 +88,24 @@ def least_heap_bytes(
         return low + index * step
 
     last = -(-(high - low) // step)
-    works, line = completes(command_for_heap(size(last)), timeout_s)
-    if not works:
+    good, line = works(size(last))
+    if not good:
         raise JobFailed(f"does not complete with a heap of {size(last)} bytes: {line}")
 
     fails_below, works_at = 0, last  # everything under index fails_below is known or assumed to fail
     while fails_below < works_at:
         middle = (fails_below + works_at) // 2
-        if completes(command_for_heap(size(middle)), timeout_s)[0]:
+        if works(size(middle))[0]:
             works_at = middle
         else:
             fails_below = middle + 1
 
     for index in range(works_at, last + 1):
         for _ in range(confirmations):
-            works, line = completes(command_for_heap(size(index)), timeout_s)
-            if not works:
+            good, line = works(size(index))
+            if not good:
                 break
-        if works:
+        if good:
             return size(index)
     raise JobFailed(f"does not complete reliably with a heap of {size(last)} bytes: {line}")
 

@@ -1,8 +1,8 @@
 """A TLS server in a process of its own, so that its work is not counted with the client's.
 
-    python server.py CHAIN_AND_KEY.pem
+    python server.py CHAIN_AND_KEY.pem [CLIENTS_CA.pem]
 
-Prints its port. `GET /N` is answered with N bytes; whatever else, with none. It ends with its standard input.
+With a second file it demands a certificate of that CA from its clients. Prints its port. `GET /N` is answered with N bytes; whatever else, with none. It ends with its standard input.
 """
 
 from __future__ import annotations
@@ -30,6 +30,9 @@ def main() -> None:
     context.load_cert_chain(sys.argv[1])
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(_SUITES)
+    if len(sys.argv) > 2:
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(sys.argv[2])
     # The identity is in the context already.
     with tls_server(None, answer(_respond), context=context) as server:  # type: ignore[arg-type]
         print(server.port, flush=True)

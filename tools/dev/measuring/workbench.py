@@ -102,10 +102,12 @@ class Workbench:
             self.mozilla = self._store("mozilla.rtlt", roots)
             site_roots = []
             self.targets: list[Target] = []
+            self.identities: dict[str, pki.Issued] = {}
             for kind in self._key_kinds:
                 root = pki.make_ca(f"{kind} root", key=kind)
                 site_roots.append(root.certificate)
                 identity = root.child(f"{kind} intermediate", key=kind).issue(HOST, key=kind)
+                self.identities[kind] = identity
                 ca = self.folder / f"{kind}.der"
                 ca.write_bytes(root.certificate.public_bytes(Encoding.DER))
                 self.targets.append(Target(kind, stack.enter_context(self._server(identity)), ca))
@@ -125,11 +127,12 @@ class Workbench:
         return path
 
     @contextlib.contextmanager
-    def _server(self, identity: pki.Issued) -> Iterator[int]:
+    def _server(self, identity: pki.Issued, program: str | None = None, *arguments: str) -> Iterator[int]:
+        """Runs a server `program` of this folder with the key and chain of `identity`; gives its port."""
         pem = self.folder / "identity.pem"
         pem.write_bytes(identity.key_pem + identity.chain_pem)
         process = subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name(self.SERVER)), str(pem)],
+            [sys.executable, str(Path(__file__).with_name(program or self.SERVER)), str(pem), *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -11,6 +11,8 @@
 //   peak()      -> int: highest live bytes in heap blocks (16 bytes each) since start()
 //   tls_peak()  -> int: highest bytes held by Mbed TLS since start(), in blocks as well
 //   tls_used()  -> int: bytes that Mbed TLS holds now, always counted
+//   python_peak() -> int: highest live bytes that are not Mbed TLS's, which is what the Python heap has to
+//                  hold on a board (ESP32) where Mbed TLS allocates elsewhere
 //
 // peak() is a lower bound of the heap needed: fragmentation and the collector's own tables
 // (three bits for each block of 16 bytes) come on top.
@@ -20,8 +22,11 @@
 #include "py/runtime.h"
 
 static bool measuring;
+static bool allocating_for_tls;
 static size_t heap_peak_bytes;
 static size_t used_bound_bytes; // at least the bytes used now: frees since the last count are not subtracted
+static size_t python_peak_bytes;
+static size_t python_bound_bytes; // the same bound for python_peak_bytes
 static size_t tls_used_bytes;
 static size_t tls_peak_bytes;
 
@@ -41,6 +46,13 @@ static size_t live_bytes(void) {
     return info.used;
 }
 
+// Set both bounds to what is used now, garbage included, and `growth` bytes more.
+static void count(size_t growth) {
+    size_t used = live_bytes();
+    used_bound_bytes = used + growth;
+    python_bound_bytes = used - tls_used_bytes + (allocating_for_tls ? 0 : growth);
+}
+
 // Take into account that `n_bytes` more are about to be live. Counting the heap's blocks takes time in
 // proportion to the heap, so it is done only when the bytes used, garbage included, may exceed the peak.
 static void note_growth(size_t n_bytes) {
@@ -50,16 +62,23 @@ static void note_growth(size_t n_bytes) {
     size_t block = MICROPY_BYTES_PER_GC_BLOCK;
     size_t growth = (n_bytes + block - 1) / block * block;
     used_bound_bytes += growth;
-    if (used_bound_bytes <= heap_peak_bytes) {
+    if (!allocating_for_tls) {
+        python_bound_bytes += growth;
+    }
+    if (used_bound_bytes <= heap_peak_bytes && python_bound_bytes <= python_peak_bytes) {
         return;
     }
-    used_bound_bytes = live_bytes() + growth;
-    if (used_bound_bytes > heap_peak_bytes && MP_STATE_MEM(gc_auto_collect_enabled)) {
+    count(growth);
+    if ((used_bound_bytes > heap_peak_bytes || python_bound_bytes > python_peak_bytes)
+        && MP_STATE_MEM(gc_auto_collect_enabled)) {
         gc_collect();
-        used_bound_bytes = live_bytes() + growth;
+        count(growth);
     }
     if (used_bound_bytes > heap_peak_bytes) {
         heap_peak_bytes = used_bound_bytes;
+    }
+    if (python_bound_bytes > python_peak_bytes) {
+        python_peak_bytes = python_bound_bytes;
     }
 }
 
@@ -91,7 +110,9 @@ static size_t tracked_bytes(void *ptr) {
 }
 
 void *__wrap_m_tracked_calloc(size_t nmemb, size_t size) {
+    allocating_for_tls = true;
     void *ptr = __real_m_tracked_calloc(nmemb, size);
+    allocating_for_tls = false;
     if (ptr != NULL) {
         tls_used_bytes += tracked_bytes(ptr);
         if (measuring && tls_used_bytes > tls_peak_bytes) {
@@ -111,6 +132,7 @@ void __wrap_m_tracked_free(void *ptr) {
 static mp_obj_t heap_peak_start(void) {
     gc_collect();
     heap_peak_bytes = used_bound_bytes = live_bytes();
+    python_peak_bytes = python_bound_bytes = used_bound_bytes - tls_used_bytes;
     tls_peak_bytes = tls_used_bytes;
     measuring = true;
     return mp_const_none;
@@ -128,6 +150,11 @@ static mp_obj_t heap_peak_peak(void) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_0(heap_peak_peak_obj, heap_peak_peak);
 
+static mp_obj_t heap_peak_python_peak(void) {
+    return mp_obj_new_int_from_uint(python_peak_bytes);
+}
+static MP_DEFINE_CONST_FUN_OBJ_0(heap_peak_python_peak_obj, heap_peak_python_peak);
+
 static mp_obj_t heap_peak_tls_peak(void) {
     return mp_obj_new_int_from_uint(tls_peak_bytes);
 }
@@ -143,6 +170,7 @@ static const mp_rom_map_elem_t heap_peak_globals_table[] = {
     { MP_ROM_QSTR(MP_QSTR_start), MP_ROM_PTR(&heap_peak_start_obj) },
     { MP_ROM_QSTR(MP_QSTR_stop), MP_ROM_PTR(&heap_peak_stop_obj) },
     { MP_ROM_QSTR(MP_QSTR_peak), MP_ROM_PTR(&heap_peak_peak_obj) },
+    { MP_ROM_QSTR(MP_QSTR_python_peak), MP_ROM_PTR(&heap_peak_python_peak_obj) },
     { MP_ROM_QSTR(MP_QSTR_tls_peak), MP_ROM_PTR(&heap_peak_tls_peak_obj) },
     { MP_ROM_QSTR(MP_QSTR_tls_used), MP_ROM_PTR(&heap_peak_tls_used_obj) },
 };

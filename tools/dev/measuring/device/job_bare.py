@@ -5,6 +5,7 @@ def run(host, port, ca, stores, phase):
     import socket
     import tls
 
+    phase("imported")
     context = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)
     context.verify_mode = tls.CERT_REQUIRED
     with open(ca, "rb") as file:
@@ -12,6 +13,7 @@ def run(host, port, ca, stores, phase):
     phase("ready")
     sock = socket.socket()
     sock.connect(socket.getaddrinfo("127.0.0.1", port)[0][-1])
+    phase("dialled")
     stream = context.wrap_socket(sock, server_hostname=host)
     phase("connected")
     stream.write(b"GET /100 HTTP/1.0\r\nHost: %s\r\n\r\n" % host)

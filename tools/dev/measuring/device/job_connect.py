@@ -1,10 +1,19 @@
-# The same GET over rootlet.connect, with a trust store on flash. See run_job.py.
+# The same GET over rootlet.connect. With CLIENT_CERT and CLIENT_KEY in the environment the board shows a certificate.
+# See run_job.py.
+
+from os import getenv
 
 
 def run(host, port, ca, stores, phase):
     import rootlet
 
-    context = rootlet.Context(stores=stores)
+    rootlet.Context, rootlet.connect  # their modules
+    phase("imported")
+    options = {"stores": stores} if stores else {"cafile": ca}
+    if getenv("CLIENT_CERT"):
+        options["client_cert"] = getenv("CLIENT_CERT")
+        options["client_key"] = getenv("CLIENT_KEY")
+    context = rootlet.Context(**options)
     phase("ready")
     stream = rootlet.connect(host, port, context=context, address="127.0.0.1")
     phase("connected")

@@ -4,6 +4,8 @@
 def run(host, port, ca, stores, phase):
     import rootlet
 
+    rootlet.Context, rootlet.http
+    phase("imported")
     context = rootlet.Context(stores=stores)
     phase("ready")
     with rootlet.http.get("https://%s:%d/100" % (host, port), context, address="127.0.0.1") as response:

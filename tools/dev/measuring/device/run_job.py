@@ -1,6 +1,8 @@
 # Runs one job (job_*.py) once. Arguments: name of the job, what to do, host, port, CA file, stores.
 # What to do: "complete", to find out whether the heap is large enough; or "watch", which prints the live bytes of
-# the heap at each phase, and the peak since the phase before (in JSON; needs module heap_peak).
+# the heap at each phase, and the peaks since the phase before (in JSON; needs module heap_peak).
+#
+# A job without stores trusts the CA file. What only some jobs need is in the environment.
 
 import sys
 
@@ -14,15 +16,26 @@ if action == "watch":
     phases = []
 
     def phase(at):
-        peak = heap_peak.peak()
-        tls_peak = heap_peak.tls_peak()
+        peaks = heap_peak.peak(), heap_peak.python_peak(), heap_peak.tls_peak()
         heap_peak.stop()
         gc.collect()
-        phases.append((at, gc.mem_alloc(), peak, heap_peak.tls_used(), tls_peak))
+        phases.append((at, gc.mem_alloc(), heap_peak.tls_used()) + peaks)
         heap_peak.start()
 
     heap_peak.start()
     phase("started")
+
+    if name != "job_bare":
+        # The transport is connected, and TLS not yet begun.
+        import rootlet.dial
+
+        send_at_once = rootlet.dial.send_at_once
+
+        def dialled(sock):
+            send_at_once(sock)
+            phase("dialled")
+
+        rootlet.dial.send_at_once = dialled
 else:
 
     def phase(at):

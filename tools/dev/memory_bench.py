@@ -1,0 +1,302 @@
+"""Runs the jobs of `make memory`: what each needs beside the board, and how its heap is watched and searched for."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests" / "modem"))
+
+from least_heap import completes, least_size
+from measuring.workbench import HOST, PACKAGE, REPOSITORY, MeasurementError, Target, Workbench
+
+BUILD = REPOSITORY / "build"
+SCRIPT = Path(__file__).with_name("build_micropython32.sh")
+
+FROZEN, COMPILED = "frozen", "mpy"
+LOW_BYTES = 24 * 1024
+HIGH_BYTES = 192 * 1024
+STEP_BYTES = 256
+WATCHED_HEAP_BYTES = 1 << 20  # ample, so that what is watched is what the job wants, not what it gets
+RUN_LIMIT_S = 25.0
+
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat  # noqa: E402
+from cryptography.x509.oid import ExtendedKeyUsageOID  # noqa: E402
+from pty_modem import PtyModem  # noqa: E402
+from support import pki  # noqa: E402
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """One way to use rootlet. `needs`: what has to be there beside the server (see `Bench.around`)."""
+
+    key: str
+    title: str
+    job: str
+    stores: bool = True
+    needs: str = ""
+
+    @property
+    def bare(self) -> bool:
+        """Whether it does without rootlet."""
+        return self.job == "job_bare"
+
+
+CONFIGURATIONS = (
+    Configuration("tls", "module `tls` alone, one CA preloaded", "job_bare", stores=False),
+    Configuration("one-ca", "one CA (cafile)", "job_connect", stores=False),
+    Configuration("store", "full store", "job_connect"),
+    Configuration("mtls", "full store, own certificate (mutual TLS)", "job_connect", needs="client"),
+    Configuration("http", "full store, `http.get`", "job_http"),
+    Configuration("client", "full store, `http.Client`: kept connection, 5 MB to a file", "job_client", needs="keep"),
+    Configuration("asyncio", "full store, asyncio", "job_asyncio"),
+    Configuration("modem", "full store, AT modem", "job_modem", needs="modem"),
+    Configuration("dtls", "full store, DTLS", "job_dtls", needs="datagrams"),
+    Configuration("psk", "pre-shared key", "job_psk", stores=False, needs="psk"),
+)
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A point of a job: live bytes of the heap, Mbed TLS's among them; and the peaks since the point before: of all, of
+    what is not Mbed TLS's, and of what is."""
+
+    name: str
+    live_bytes: int
+    tls_bytes: int
+    peak_bytes: int
+    python_peak_bytes: int
+    tls_peak_bytes: int
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one configuration needs with one kind of chain, rootlet being installed in one way (`packaging`)."""
+
+    chain: str
+    configuration: str
+    packaging: str
+    least_heap_bytes: int
+    phases: list[Phase] = field(default_factory=list)
+
+    @property
+    def peak_bytes(self) -> int:
+        return max(phase.peak_bytes for phase in self.phases)
+
+    @property
+    def python_peak_bytes(self) -> int:
+        """What the Python heap has to hold at least where Mbed TLS allocates elsewhere."""
+        return max(phase.python_peak_bytes for phase in self.phases)
+
+    @property
+    def tls_peak_bytes(self) -> int:
+        return max(phase.tls_peak_bytes for phase in self.phases)
+
+    def phase(self, name: str) -> Phase | None:
+        return next((phase for phase in self.phases if phase.name == name), None)
+
+
+def build(packaging: str, *, skip: bool) -> Path:
+    """The 32-bit interpreter, with rootlet in it for FROZEN. Built first, unless `skip`.
+
+    Raises MeasurementError, with the build's own words, where it cannot be built.
+    """
+    output = BUILD / ("micropython32-frozen" if packaging == FROZEN else "micropython32")
+    interpreter = output / "micropython"
+    if not skip:
+        environment = {name: value for name, value in os.environ.items() if name != "FROZEN"}
+        if packaging == FROZEN:
+            environment["FROZEN"] = str(PACKAGE)
+        done = subprocess.run(
+            [str(SCRIPT), str(output)],
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            said = done.stderr.strip().splitlines()
+            raise MeasurementError(f"the 32-bit MicroPython cannot be built here: {said[-1] if said else 'no reason'}")
+    if not interpreter.exists():
+        raise MeasurementError(f"there is no {interpreter}; run without --skip-build")
+    return interpreter
+
+
+class Bench(Workbench):
+    """A Workbench with everything that a configuration may need."""
+
+    def __init__(self, key_kinds: Sequence[str]) -> None:
+        super().__init__(key_kinds)
+        self._ports: dict[tuple[str, str], int] = {}
+        self._more = contextlib.ExitStack()
+
+    def __enter__(self) -> Bench:
+        super().__enter__()
+        clients = pki.make_ca("clients' root")
+        usage = (ExtendedKeyUsageOID.CLIENT_AUTH,)
+        board = clients.issue(key="P-256", common_name="board", usage=usage)
+        self._clients = self.folder / "clients.pem"
+        self._clients.write_bytes(clients.pem)
+        self._board_cert = self.folder / "board.der"
+        self._board_cert.write_bytes(board.der)
+        self._board_key = self.folder / "board-key.der"
+        form = PrivateFormat.TraditionalOpenSSL
+        self._board_key.write_bytes(board.key.private_bytes(Encoding.DER, form, NoEncryption()))
+        self._psk = secrets.token_hex(16)
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self._more.close()
+        super().__exit__(*exception)
+
+    def _port(self, program: str, chain: str, *arguments: str) -> int:
+        """Of a server for this chain, which is started when it is first needed."""
+        if (program, chain) not in self._ports:
+            server = self._server(self.identities[chain], program.partition(" ")[0], *arguments)
+            self._ports[program, chain] = self._more.enter_context(server)
+        return self._ports[program, chain]
+
+    @contextlib.contextmanager
+    def around(self, configuration: Configuration, target: Target) -> Iterator[tuple[int, dict[str, str]]]:
+        """What one run needs: (port of the server, environment)."""
+        chain = target.key_kind
+        if configuration.needs == "client":
+            port = self._port("server.py clients", chain, str(self._clients))
+            yield port, {"CLIENT_CERT": str(self._board_cert), "CLIENT_KEY": str(self._board_key)}
+        elif configuration.needs == "keep":
+            port = self._port("keep_alive_server.py", chain)
+            yield port, {"DOWNLOAD": str(self.folder / "download")}
+        elif configuration.needs == "modem":
+            with PtyModem({HOST: "127.0.0.1"}) as modem:
+                yield target.port, {"UART": modem.path}
+        elif configuration.needs == "datagrams":
+            with self._datagram_server(chain) as port:
+                yield port, {}
+        elif configuration.needs == "psk":
+            with self._psk_server() as port:
+                yield port, {"PSK": self._psk}
+        else:
+            yield target.port, {}
+
+    @contextlib.contextmanager
+    def _datagram_server(self, chain: str) -> Iterator[int]:
+        identity = self.identities[chain]
+        pem = self.folder / "datagrams.pem"
+        pem.write_bytes(identity.chain_pem)
+        key = self.folder / "datagrams-key.pem"
+        key.write_bytes(identity.key_pem)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.bind(("127.0.0.1", 0))
+            port: int = probe.getsockname()[1]
+        command = ["gnutls-serv", "--udp", "--echo", "-p", str(port), "--disable-client-cert"]
+        with _daemon([*command, "--x509certfile", str(pem), "--x509keyfile", str(key)]):
+            _wait_for(lambda: _is_taken(port), "gnutls-serv")
+            yield port
+
+    @contextlib.contextmanager
+    def _psk_server(self) -> Iterator[int]:
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            port: int = probe.getsockname()[1]
+        command = ["openssl", "s_server", "-accept", f"127.0.0.1:{port}", "-tls1_2", "-nocert", "-quiet", "-www"]
+        with _daemon([*command, "-psk", self._psk, "-cipher", "ECDHE-PSK:PSK"]):
+            _wait_for(lambda: _answers(port), "openssl s_server")
+            yield port
+
+    def command(
+        self, configuration: Configuration, target: Target, port: int, interpreter: Path, heap_bytes: int, action: str
+    ) -> list[str]:
+        words = [str(interpreter), "-X", f"heapsize={heap_bytes}", "-m", "run_job", configuration.job, action]
+        words += [HOST, str(port), str(target.ca)]
+        return words + ([str(self.mozilla), str(self.site)] if configuration.stores else [])
+
+    def path(self, packaging: str) -> str:
+        """MICROPYPATH."""
+        library = [] if packaging == FROZEN else [self.library]
+        return ":".join([str(self.programs), *map(str, library), ".frozen"])
+
+    def measure(self, configuration: Configuration, target: Target, packaging: str, interpreter: Path) -> Result:
+        """Watch the job once in an ample heap, then search for the least heap that it completes with."""
+        environment = {**os.environ, "MICROPYPATH": self.path(packaging)}
+        with self.around(configuration, target) as (port, more):
+            watched = subprocess.run(
+                self.command(configuration, target, port, interpreter, WATCHED_HEAP_BYTES, "watch"),
+                capture_output=True,
+                text=True,
+                timeout=60,
+                env={**environment, **more},
+                check=False,
+            )
+        if watched.returncode:
+            raise MeasurementError(f"{configuration.key} failed: {(watched.stdout + watched.stderr).strip()[-500:]}")
+        phases = [Phase(*values) for values in json.loads(watched.stdout.strip().splitlines()[-1])]
+
+        def works(heap_bytes: int) -> tuple[bool, str]:
+            with self.around(configuration, target) as (port, more):
+                command = self.command(configuration, target, port, interpreter, heap_bytes, "complete")
+                return completes(command, RUN_LIMIT_S, {**environment, **more})
+
+        least = least_size(works, LOW_BYTES, HIGH_BYTES, STEP_BYTES)
+        return Result(target.key_kind, configuration.key, packaging, least, phases)
+
+
+def missing(configuration: Configuration, interpreter: Path) -> str | None:
+    """Why this configuration cannot be measured here, or None."""
+    test = {
+        "dtls": "import tls; tls.PROTOCOL_DTLS_CLIENT",
+        "psk": "import tls; tls.SSLContext(tls.PROTOCOL_TLS_CLIENT).psk_key = None",
+    }.get(configuration.key)
+    if test is not None:
+        done = subprocess.run([str(interpreter), "-c", test], capture_output=True, check=False)
+        if done.returncode:
+            return f"this MicroPython has no {configuration.key.upper()}"
+    return None
+
+
+@contextlib.contextmanager
+def _daemon(command: list[str]) -> Iterator[None]:
+    try:
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    except FileNotFoundError as error:
+        raise MeasurementError(f"{command[0]} is not installed (Debian: {_PACKAGES[command[0]]})") from error
+    try:
+        yield
+    finally:
+        process.kill()
+        process.communicate()
+
+
+_PACKAGES = {"gnutls-serv": "gnutls-bin", "openssl": "openssl"}
+
+
+def _is_taken(port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return True
+    return False
+
+
+def _answers(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
+    return False
+
+
+def _wait_for(condition: Any, who: str) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        if time.monotonic() > deadline:
+            raise MeasurementError(f"{who} does not start")
+        time.sleep(0.02)
