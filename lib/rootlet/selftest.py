@@ -138,6 +138,8 @@ def loopback(leaf, key, authority, name):
 
 def stock(programs):
     """Is there something here that takes any certificate? `programs`: files that may install rootlet.compat."""
+    from sys import modules
+
     found = []
     for name in ("ssl", "requests", "urequests", "mip"):
         try:
@@ -148,6 +150,10 @@ def stock(programs):
     data = {"modules": found, "compat": False}
     if not found:
         return "ok", "no ssl, requests or mip in this firmware", "", data
+    # What has run by now shows in compat itself; what runs after the next reset, in the programs only.
+    compat = modules.get("rootlet.compat")
+    if compat and compat.installed():
+        data["compat"], programs = True, ()
     for path in programs:
         try:
             with open(path) as file:

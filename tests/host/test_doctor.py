@@ -144,6 +144,14 @@ def test_installed_compat_is_noticed(board: VirtualBoard, flash: Path) -> None:
     assert diagnose(board)[1]["stock modules"].state == "ok"
 
 
+def test_compat_that_another_module_installed_at_the_start_is_noticed(board: VirtualBoard, flash: Path) -> None:
+    flash.joinpath("start.py").write_text("import rootlet.compat\nrootlet.compat.install()\n")
+    flash.joinpath("boot.py").write_text("import start\n")
+    line = diagnose(board)[1]["stock modules"]
+    assert line.state == "ok"
+    assert line.data["compat"] is True
+
+
 ESP32 = """
 HEAP_DATA = 4
 used = 20000
