@@ -297,7 +297,7 @@ def test_without_a_board_the_virtual_one_is_named(
 ) -> None:
     from rootlet_host import cli
 
-    monkeypatch.setattr("rootlet_host.doctor.command.attached_ports", list)
+    monkeypatch.setattr("serial.tools.list_ports.comports", list)
     monkeypatch.setattr("sys.argv", ["rootlet", "doctor"])
     with pytest.raises(SystemExit) as caught:
         cli.main()
@@ -314,7 +314,7 @@ def test_servers_are_named_with_and_without_port() -> None:
     assert parse_target("::1") == Target("::1", 443, None)
     assert parse_target(None) is None
     for bad in ("", ":443", "a:b", "a:0", "a:70000", "https://example.org", "[::1]x"):
-        with pytest.raises(UsageError, match="is no server"):
+        with pytest.raises(UsageError, match="is not a host"):
             parse_target(bad)
     with pytest.raises(UsageError, match="without --host"):
         parse_target(None, "10.0.0.1")

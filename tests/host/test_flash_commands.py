@@ -15,10 +15,11 @@ from typing import Any
 import pytest
 import serial
 from rootlet_host import cli
+from rootlet_host.board import ports
 from rootlet_host.board.virtual import VirtualBoard
 from rootlet_host.catalogue import load
 from rootlet_host.errors import HostError
-from rootlet_host.flash import after, commands, ports
+from rootlet_host.flash import after, commands
 from simulators.esp32_rom import Esp32
 from simulators.firmware import as_hex, esp_firmware, stm32_parts
 from simulators.stlink_drive import StlinkDrive
@@ -71,7 +72,12 @@ def terminal() -> Iterator[str]:
 
 
 def attach(monkeypatch: pytest.MonkeyPatch, *devices: str) -> None:
-    found = [SimpleNamespace(device=device, vid=0x303A) for device in devices]
+    found = [
+        SimpleNamespace(
+            device=device, vid=0x303A, pid=0x1001, serial_number=f"S{number}", manufacturer=None, product=None
+        )
+        for number, device in enumerate(devices)
+    ]
     monkeypatch.setattr("serial.tools.list_ports.comports", lambda: found)
 
 
@@ -94,7 +100,19 @@ def test_no_board(run: Run, firmware: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_two_boards(run: Run, firmware: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     attach(monkeypatch, "/dev/ttyUSB0", "/dev/ttyUSB1")
     ended = run("flash", "ESP32_GENERIC_C3", "--file", firmware, "--yes")
-    one_line(ended, 2, "2 boards are attached", "/dev/ttyUSB0, /dev/ttyUSB1", "--port")
+    one_line(
+        ended, 2, "2 boards are attached", "/dev/ttyUSB0 (303a:1001 id:S0), /dev/ttyUSB1 (303a:1001 id:S1)", "--port"
+    )
+
+
+def test_ports_are_named_as_for_every_other_command(
+    run: Run, firmware: Path, terminal: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attach(monkeypatch, "/dev/ttyUSB0", terminal)
+    words = ("flash", "ESP32_GENERIC_C3", "--file", firmware, "--yes", "--timeout", "1", "--port")
+    with serial.Serial(terminal, exclusive=True):
+        one_line(run(*words, "id:S1"), 2, f"{terminal} is in use by another program")
+    one_line(run(*words, "id:S7"), 2, "no board with serial number S7 is attached", "/dev/ttyUSB0 (303a:1001 id:S0)")
 
 
 def test_a_port_that_is_not_there(run: Run, firmware: Path) -> None:
@@ -120,7 +138,7 @@ def test_a_port_that_the_user_may_not_open(run: Run, firmware: Path, terminal: s
     finally:
         os.seteuid(user)
     assert obstacle is not None
-    assert obstacle.reason == f"you may not open {terminal}"
+    assert obstacle.message == f"you may not open {terminal}"
     assert "udev rule" in obstacle.remedy or "usermod -aG" in obstacle.remedy
 
 
@@ -154,7 +172,7 @@ def test_the_group_of_the_port_is_named(terminal: str, tmp_path: Path) -> None:
     ],
 )
 def test_failures_to_open_are_told_apart(error: Exception, reason: str) -> None:
-    assert reason in ports.explain("P", error).reason
+    assert reason in ports.explain("P", error).message
     assert "\n" not in str(ports.explain("P", error))
 
 

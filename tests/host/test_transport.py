@@ -21,10 +21,10 @@ from types import SimpleNamespace
 import pytest
 import serial.tools.list_ports
 from rootlet_host.board import upload
+from rootlet_host.board.ports import why_not_open
 from rootlet_host.board.transport import Board, BoardError, LinkError, attached_ports, resolve_port
 from rootlet_host.board.virtual import VirtualBoard
 from rootlet_host.errors import HostError, UsageError
-from rootlet_host.flash.ports import why_not_open
 
 MPREMOTE = Path(sysconfig.get_path("scripts")) / "mpremote"
 Make = Callable[..., VirtualBoard]

@@ -10,6 +10,7 @@ import errno
 import os
 import signal
 import sys
+import traceback
 from typing import NoReturn
 
 from .errors import EXIT_FAILED, EXIT_INTERRUPTED, HostError
@@ -41,7 +42,7 @@ def main() -> NoReturn:
         code = EXIT_FAILED  # nobody reads on, as in `rootlet boards | head -1`
     except Exception as error:
         if debug:
-            raise
+            traceback.print_exc()
         code = _explain(error)
     _let_go_of_stdout()
     sys.exit(code)
@@ -56,7 +57,7 @@ def _explain(error: Exception) -> int:
     format_message, code = getattr(error, "format_message", None), getattr(error, "exit_code", None)
     if format_message is not None and isinstance(code, int):
         context = getattr(error, "ctx", None)
-        if message := format_message().strip():
+        if message := format_message().strip().removesuffix("."):
             _complain(message, f"see {context.command_path if context else 'rootlet'} --help")
         return code
     if type(error).__name__ == "Abort":  # a question was answered with Ctrl-C or the end of the input

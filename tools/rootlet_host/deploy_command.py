@@ -122,7 +122,7 @@ def _settings(config: Path, url: str | None) -> dict[str, Any]:
         return {"job": {"url": url}}
     if not config.exists() and config == _CONFIG:
         raise UsageError(
-            f"there is no {config}", remedy="write one (docs/deploy.md has an example), or give --url https://host/path"
+            f"there is no {config}", remedy="write one as in docs/deploy.md, or give --url https://host/path"
         )
     settings = board_config.read_toml(config)
     if url is not None:

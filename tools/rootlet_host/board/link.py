@@ -12,6 +12,7 @@ from mpremote.transport import TransportError
 from mpremote.transport_serial import SerialTransport
 
 from ..errors import HostError, UsageError
+from .ports import why_not_open
 
 RAW_BANNER = b"raw REPL; CTRL-B to exit\r\n"
 SOFT_REBOOT = b"soft reboot\r\n"
@@ -98,12 +99,7 @@ class Link(SerialTransport):  # type: ignore[misc]  # mpremote has no types
         try:
             super().__init__(device, baudrate=115200, timeout=_READ_WAIT_S)
         except (TransportError, OSError, ValueError) as error:
-            from ..flash.ports import why_not_open
-
-            obstacle = why_not_open(device)
-            if obstacle is None:
-                raise UsageError(f"cannot open {device}: {error}", remedy="try again") from error
-            raise UsageError(obstacle.reason, remedy=obstacle.remedy) from error
+            raise (why_not_open(device) or UsageError(f"cannot open {device}: {error}", remedy="try again")) from error
         self.port = _Port(self.serial)
         self.serial: Any = self.port
         self.device: str = device

@@ -20,7 +20,7 @@ from ..options import DryRunOption, ForceOption, JsonOption, PortOption, PortsOp
 from ..output import err, print_json, remark, say
 from ..store.format import decode_store
 from .link import LinkError
-from .ports import attached_ports, resolve_port
+from .ports import NO_BOARD, attached_ports, resolve_port
 from .push import Outcome, push
 from .store_on_board import StoreOnBoard, pull, stores_on_board
 from .transport import Board
@@ -136,7 +136,7 @@ def _names(ports: list[str] | None, every: bool) -> list[str]:
         raise UsageError("--all and --port exclude each other", remedy="leave one out")
     found = [port.device for port in attached_ports()]
     if not found:
-        raise UsageError("no board was found on any USB port", remedy="plug them in, or name their ports with --port")
+        raise UsageError(NO_BOARD, remedy="plug them in, or name their ports with --port")
     return found
 
 

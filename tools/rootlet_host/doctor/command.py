@@ -10,12 +10,12 @@ import typer
 from rich.text import Text
 
 from .. import __version__
-from ..board.ports import attached_ports
 from ..board.transport import Board
 from ..errors import HostError, UsageError
 from ..files import write_atomic
 from ..options import JsonOption, PortOption
 from ..output import out, print_json, say
+from ..store.hosts import parse_host
 from .checks import FAIL, Diagnosis, Line, Target, examine
 from .page import page
 
@@ -38,11 +38,6 @@ def doctor_command(
     Its program is stopped meanwhile; nothing on its flash is changed. Exit code 1 if anything fails.
     """
     target = parse_target(host, address)
-    if port is None and not attached_ports():
-        raise UsageError(
-            "no board was found on any USB port",
-            remedy="plug one in or name its port with --port; `rootlet virtual` runs one without hardware",
-        )
     with Board(port) as board:
         diagnosis = examine(board, target, None if as_json else _show)
     if html is not None:
@@ -63,15 +58,8 @@ def parse_target(host: str | None, address: str | None = None) -> Target | None:
         if address is not None:
             raise UsageError("--address is given without --host", remedy="name the server with --host")
         return None
-    name, port = host, "443"
-    if host.startswith("["):
-        name, _, rest = host[1:].partition("]")
-        port = rest.removeprefix(":") or "443"
-    elif host.count(":") == 1:
-        name, _, port = host.partition(":")
-    if not name or "/" in name or not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
-        raise UsageError(f"{host!r} is no server", remedy="give a name, or a name and a port: example.org:443")
-    return Target(name, int(port), address)
+    server = parse_host(host, "--host")
+    return Target(server.name, server.port, address)
 
 
 def _show(line: Line) -> None:

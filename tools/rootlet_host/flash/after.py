@@ -6,13 +6,13 @@ import json
 import time
 from typing import Any
 
-from ..board.transport import Board
+from ..board.transport import Board, attached_ports
 from ..errors import HostError
-from . import ports
+from .ports import ESP32_VENDORS
 
 # USB vendors under which a MicroPython board shows its own REPL, or the ST-LINK its virtual port: those of the ESP32
 # boards, ST (0483) and MicroPython's own id for STM32 boards (f055, ports/stm32/usb.h).
-_REPL_VENDORS = ports.ESP32_VENDORS | {0x0483, 0xF055}
+_REPL_VENDORS = ESP32_VENDORS | {0x0483, 0xF055}
 
 # Runs on every MicroPython from v1.24 on. The features are those a program can see: TLS 1.3 is not among them.
 _QUESTION = """
@@ -37,8 +37,8 @@ def repl_port(known: str | None) -> str | None:
     """The port to look at: the known one, else the only one that can be a board's."""
     if known is not None:
         return known
-    candidates = ports.attached(_REPL_VENDORS)
-    return candidates[0] if len(candidates) == 1 else None
+    candidates = attached_ports(_REPL_VENDORS)
+    return candidates[0].device if len(candidates) == 1 else None
 
 
 def show_board(port: str, timeout_s: float = 15.0) -> dict[str, Any]:

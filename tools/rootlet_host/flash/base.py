@@ -41,6 +41,11 @@ class Target:
     parity: str = "even"  # of the STM32 serial loader
     timeout_s: float = 60.0
 
+    @property
+    def serial_number(self) -> str | None:
+        """The port's name as the serial number of a USB device."""
+        return None if self.port is None else self.port.removeprefix("id:")
+
 
 @dataclass(frozen=True)
 class Job:

@@ -163,7 +163,7 @@ def _identify(known: str | None) -> dict[str, Any] | None:
     port = repl_port(known)
     if port is None:
         # Nothing failed: an STM32 that was written over a probe or DFU shows its REPL wherever its USB is plugged in.
-        remark("The port of its REPL is not known; see mpremote connect list.")
+        remark("note: the port of its REPL is not known; give it to rootlet deploy with --port")
         return None
     try:
         return show_board(port)

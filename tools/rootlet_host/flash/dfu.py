@@ -45,10 +45,10 @@ class DfuMethod(Method):
             return Obstacle("dfu-util is not installed", "apt install dfu-util (macOS: brew install dfu-util)")
         ended = programs.run([program, "--list"], _TIMEOUT_S)
         found = sorted({device.serial for device in parse_list(ended.output)})
-        if target.port is not None:
-            if target.port not in found:
+        if target.serial_number is not None:
+            if target.serial_number not in found:
                 listed = f" (attached: {', '.join(found)})" if found else ""
-                return Obstacle(f"no DFU device has the serial number {target.port}{listed}", _ENTER)
+                return Obstacle(f"no DFU device has the serial number {target.serial_number}{listed}", _ENTER)
             return None
         if not found:
             if "LIBUSB_ERROR_ACCESS" in ended.output or "Cannot open" in ended.output:
@@ -99,8 +99,8 @@ def parse_list(output: str) -> list[Device]:
 def commands(job: Job, folder: Path, *, write: bool) -> list[list[str]]:
     """The arguments of every dfu-util run; with `write` the files they name are made in `folder`."""
     start = ["-d", USB_ID, "-a", "0"]
-    if job.target.port is not None:
-        start += ["-S", job.target.port]
+    if job.target.serial_number is not None:
+        start += ["-S", job.target.serial_number]
     parts = sorted(job.image.placed(job.board), key=lambda part: part.address)
     # The vector table goes in last: a board whose write was interrupted then has none and cannot start.
     parts = [*parts[1:], parts[0]]

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 from typing import Any
 
+from ..board.ports import explain
 from ..catalogue import Board
 from ..errors import HostError
 from . import ports
@@ -140,8 +141,8 @@ class _Session:
         if "MD5 of file does not match" in text or "flash region is empty" in text:
             return self._corrupt()
         if "Could not open" in text:
-            obstacle = ports.explain(self.port, error)
-            return FlashError(obstacle.reason, remedy=obstacle.remedy, exit_code=2)
+            reason = explain(self.port, error)
+            return FlashError(reason.message, remedy=reason.remedy, exit_code=2)
         if self.touched:
             return FlashError(
                 f"the connection to {self.port} broke off while writing ({_short(text)})", remedy=INCOMPLETE

@@ -27,11 +27,11 @@ class PyocdMethod(Method):
         if importlib.util.find_spec("pyocd") is None:
             return Obstacle("pyOCD is not installed", "pip install 'rootlet[pyocd]'")
         try:
-            found = _probes(target.port)
+            found = _probes(target.serial_number)
         except Exception as error:  # pyOCD lets errors of its USB libraries through
             return Obstacle(f"pyOCD cannot look for probes ({_first(error)})", "check its USB library (libusb)")
         if not found:
-            wanted = f" with the serial number {target.port}" if target.port else ""
+            wanted = f" with the serial number {target.serial_number}" if target.serial_number else ""
             return Obstacle(f"no debug probe{wanted} is attached", "plug the board in at its ST-LINK connector")
         if len(found) > 1:
             names = ", ".join(probe.unique_id for probe in found)
@@ -58,7 +58,7 @@ class PyocdMethod(Method):
         total = sum(len(part.data) for part in parts)
         try:
             session = ConnectHelper.session_with_chosen_probe(
-                blocking=False, return_first=True, unique_id=job.target.port, auto_open=False
+                blocking=False, return_first=True, unique_id=job.target.serial_number, auto_open=False
             )
             with session:
                 loader = FlashLoader(
