@@ -9,14 +9,19 @@ with rootlet.connect("example.org", 443, context=ctx) as c:
 
 __version__ = "0.1.0"
 
+from sys import implementation as _implementation
+
 try:
+    import hashlib as _hashlib
     import tls as _tls
 
-    _tls.SSLContext, _tls.CERT_REQUIRED
+    _tls.CERT_REQUIRED, _hashlib.sha256  # axTLS has no CERT_REQUIRED, and verifies nothing
+    if _implementation.version < (1, 24):
+        raise AttributeError
 except (ImportError, AttributeError):
-    raise ImportError(
-        "rootlet: this firmware has no usable module tls; it takes MicroPython 1.24 or later with Mbed TLS"
-    )
+    from .firmware import complain as _complain
+
+    _complain()
 
 # Modules are loaded when they are first used: each costs RAM.
 _HOME = {
@@ -36,6 +41,8 @@ def __getattr__(name):
     try:
         value = __import__("rootlet." + module, None, None, (name,))
     except ImportError:
+        if name in _HOME:
+            raise  # which module is missing, of the board or of rootlet
         raise AttributeError(name)
     if module != name:
         value = getattr(value, name)

@@ -72,6 +72,8 @@ class Context:
         self.webpki = policy == "webpki"
         if policy not in ("default", "webpki"):
             self._refuse("no policy is called %s" % policy, 'Use "default" or "webpki"')
+        if self.webpki:
+            from . import webpki  # noqa: F401 - where it is not installed, this says so before anything is sent
         self.stores = _stores(store) + _stores(stores)
         if cafile is not None:
             with open(cafile, "rb") as file:
@@ -157,6 +159,11 @@ class Context:
     def tls_context(self, protocol=tls.PROTOCOL_TLS_CLIENT):
         """A fresh tls.SSLContext: anchors are loaded into it during the handshake, so it serves one connection."""
         context = tls.SSLContext(protocol)
+        if not hasattr(context, "verify_callback"):
+            from .errors import UnsupportedError
+            from .firmware import complain
+
+            complain(UnsupportedError)
         context.verify_mode = tls.CERT_REQUIRED
         if self._ciphers is None:
             self._ciphers = forward_secret_aead(context.get_ciphers())

@@ -21,6 +21,11 @@ class Inflater:
     def __init__(self, response, coding):
         if coding not in ("gzip", "x-gzip", "deflate"):
             response._refuse("the response comes in the coding %s" % coding[:40], "Ask for another: Accept-Encoding")
+        try:
+            import deflate
+        except ImportError:
+            response._refuse("the response is compressed, and this firmware has no module deflate", "Ask for another")
+        self._deflate = deflate
         self._response = response
         self._raw_allowed = coding == "deflate"
         self._source = None
@@ -77,8 +82,7 @@ class Inflater:
                 self._stream = self._open(source)
 
     def _open(self, source):
-        import deflate
-
+        deflate = self._deflate
         first = self._fresh
         kind = deflate.GZIP
         if self._raw_allowed:
