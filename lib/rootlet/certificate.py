@@ -85,11 +85,11 @@ class Certificate(Reader):
         self.version = 1
         if read(at, limit) == 0xA0:
             at = self.end
-            start = enter(_INTEGER, self.start, at)
+            start = self._integer(self.start, at)
             if self.end != at or at - start != 1:
                 raise DerError
             self.version = data[start] + 1
-        self.serial = enter(_INTEGER, at, limit)
+        self.serial = self._integer(at, limit)
         at = self.serial_end = self.end
         self.signature = enter(_SEQUENCE, at, limit)
         self.issuer = at = self.end
@@ -126,7 +126,7 @@ class Certificate(Reader):
         if self.key_kind == _RSA:
             # RSAPublicKey begins with the modulus; the BIT STRING's first byte counts its unused bits.
             at = self.enter(_SEQUENCE, self.enter(_BIT_STRING, self.end, limit) + 1, limit)
-            at = self.enter(_INTEGER, at, limit)
+            at = self._integer(at, limit)
             # One that fills its bytes begins with 1, so DER puts a zero byte before it.
             end = self.end
             self.key_bits = 8 * (end - at) - (8 if at + 1 < end and not data[at] and data[at + 1] & 0x80 else 1)
@@ -142,6 +142,8 @@ class Certificate(Reader):
             at = self.end
             oid = enter(_OID, start, at)
             end = self.end
+            if oid == end or data[end - 1] & 0x80:
+                raise DerError
             critical = False
             if self.read(end, at) == _BOOLEAN:
                 critical = self._boolean()
@@ -192,8 +194,8 @@ class Certificate(Reader):
                     self.ca = self._boolean()
                     at = self.end
                 if at < end:
-                    at = self.enter(_INTEGER, at, end)
-                    if self.end != end or at == end or data[at] & 0x80:
+                    at = self._integer(at, end)
+                    if self.end != end:
                         raise DerError
                     self.path_length = data[at] if end - at == 1 else 0x7F  # no chain is that long
             else:
@@ -208,6 +210,19 @@ class Certificate(Reader):
                     at = self.end
 
     def _boolean(self):
-        if self.end - self.start != 1:
+        value = self.data[self.start : self.end]
+        if value == b"\xff":
+            return True
+        if value == b"\0":
+            return False
+        raise DerError
+
+    def _integer(self, at, limit):
+        """Where the INTEGER at `at` begins: none of a certificate's is negative, and DER has no needless zeros
+        (X.690, 8.3.2)."""
+        at = self.enter(_INTEGER, at, limit)
+        data = self.data
+        n = self.end - at
+        if not n or data[at] & 0x80 or (n > 1 and not data[at] and not data[at + 1] & 0x80):
             raise DerError
-        return self.data[self.start] != 0
+        return at

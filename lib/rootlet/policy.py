@@ -164,13 +164,22 @@ class ChainPolicy:
         end = c.san_end
         if at == end:
             return "san-missing"
-        wanted = _IP_ADDRESS if self._address else _DNS_NAME
+        found = False
         while at < end:
-            if c.read(at, end) == wanted:
-                if self._address:
-                    if c.data[c.start : c.end] == self._host:
-                        return None
-                elif matches(c.data, c.start, c.end, self._host):
-                    return None
+            form = c.read(at, end)
+            start = c.start
             at = c.end
+            if form == _DNS_NAME:
+                # IA5String: RFC 5280, 4.2.1.6.
+                if start < at and max(c.data[start:at]) > 0x7F:
+                    return "san-form"
+                if not self._address and matches(c.data, start, at, self._host):
+                    found = True
+            elif form == _IP_ADDRESS:
+                if at - start != 4 and at - start != 16:
+                    return "san-form"
+                if c.data[start:at] == self._address:
+                    found = True
+        if found:
+            return None
         return "name-mismatch"

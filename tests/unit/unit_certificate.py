@@ -62,6 +62,44 @@ def test_finds_the_fields_of_an_issuer():
     assert not found.unknown_critical
 
 
+def refused(der):
+    try:
+        Certificate(der)
+    except DerError:
+        return True
+    return False
+
+
+def test_numbers_and_truths_are_written_as_der_wants_them():
+    # X.690, 8.3.2 and 11.1. OpenSSL and Go refuse the serial numbers, Go the rest.
+    for serial in (b"\0", b"\x7f", b"\0\x80", b"\1" + bytes(19)):
+        assert part(Certificate(certificate(serial=serial)), "serial") == serial
+    for serial in (b"", b"\0\1", b"\0\0", b"\x80", b"\xff\x7f"):
+        assert refused(certificate(serial=serial)), serial
+    constraints = lambda *parts: certificate(extensions=[make.extension("2.5.29.19", make.seq(*parts))])  # noqa: E731
+    assert Certificate(constraints(b"\x01\x01\xff", b"\x02\x02\0\x80")).path_length == 0x7F
+    assert not Certificate(constraints(b"\x01\x01\0")).ca
+    for parts in (
+        (b"\x01\x01\x01",),
+        (b"\x01\x02\xff\xff",),
+        (b"\x01\0",),
+        (b"\x01\x01\xff", b"\x02\0"),
+        (b"\x01\x01\xff", b"\x02\x01\xff"),
+        (b"\x01\x01\xff", b"\x02\x02\0\1"),
+    ):
+        assert refused(constraints(*parts)), parts
+    critical = lambda value: certificate(extensions=[make.seq(make.oid("1.2.3"), value, make.tlv(4, b""))])  # noqa: E731
+    assert Certificate(critical(b"\x01\x01\xff")).unknown_critical
+    assert not Certificate(critical(b"\x01\x01\0")).unknown_critical
+    assert refused(critical(b"\x01\x01\x01"))
+
+
+def test_an_extension_has_a_whole_identifier():
+    for identifier in (b"", b"\x2a\x83", b"\x80"):
+        extension = make.seq(make.tlv(6, identifier), make.tlv(4, b""))
+        assert refused(certificate(extensions=[extension])), identifier
+
+
 def test_nothing_of_the_certificate_before_is_left():
     found = Certificate(
         certificate(

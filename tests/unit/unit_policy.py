@@ -206,9 +206,9 @@ def test_addresses_match_only_iPAddress():
         ("::1", [v6], None),
         ("192.0.2.1", [make.dns("192.0.2.1")], "name-mismatch"),
         ("192.0.2.1", [make.dns("*.0.2.1")], "name-mismatch"),
-        ("192.0.2.1", [make.dns(b"\xc0\0\x02\x01")], "name-mismatch"),
+        ("192.0.2.1", [make.dns(b"\xc0\0\x02\x01")], "san-form"),
         ("192.0.2.1", [mapped], "name-mismatch"),
-        ("192.0.2.1", [make.tlv(0x87, bytes((192, 0, 2, 0, 255, 255, 255, 0)))], "name-mismatch"),
+        ("192.0.2.1", [make.tlv(0x87, bytes((192, 0, 2, 0, 255, 255, 255, 0)))], "san-form"),
         ("192.0.2.2", [v4], "name-mismatch"),
         ("::2", [v6], "name-mismatch"),
         ("localhost", [v4], "name-mismatch"),
@@ -227,6 +227,19 @@ def test_names_match_only_dNSName():
         ([make.dns("*.*.org")], "name-mismatch"),
     ):
         assert verdict(make.anchor(), leaf(*names, subject=name(cn="www.example.org"))) == rule, names
+
+
+def test_names_of_a_wrong_form_are_refused_wherever_they_stand():
+    good = make.dns("www.example.org")
+    wrong_text = make.dns("w\u00fcrz.example.org")
+    for wrong in (make.ip(b""), make.ip(bytes(5)), make.ip(bytes(17)), wrong_text, make.dns(b"\x80")):
+        assert verdict(make.anchor(), leaf(good, wrong)) == "san-form"
+        assert verdict(make.anchor(), leaf(wrong, good)) == "san-form"
+    # What is odd and harmless stays out of the default: others take it, too.
+    with_zero = make.dns(b"www.example.org\0.evil.example")
+    for odd in (make.dns(""), make.dns("a b"), make.dns("a_b.example.org"), with_zero):
+        assert verdict(make.anchor(), leaf(odd, good)) is None
+        assert verdict(make.anchor(), leaf(odd)) == "name-mismatch"
 
 
 def test_the_common_name_is_never_looked_at():

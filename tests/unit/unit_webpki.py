@@ -45,8 +45,8 @@ def test_serial_numbers_are_positive_and_at_most_twenty_bytes():
         (b"\0\xff", None),
         (b"\1" * 21, "serial"),
         (b"\0", "serial"),
-        (b"", "serial"),
-        (b"\xff\1", "serial"),
+        (b"", "malformed"),
+        (b"\xff\1", "malformed"),
     ):
         assert rule(serial=serial) == expected
 
