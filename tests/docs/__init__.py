@@ -1,0 +1,1 @@
+"""Every command and code block of the README, of CONTRIBUTING and of docs/ is executed, and what it shows is compared."""

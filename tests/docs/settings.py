@@ -1,0 +1,60 @@
+"""What each page takes for granted: files that the reader has, what is on the board, names that an example goes on with."""
+
+from __future__ import annotations
+
+import hashlib
+
+from .sandbox import Setting
+from .world import FIRMWARE, World
+
+TOML = '[job]\nurl = "https://example.org/"\n'
+CONTEXT = 'import rootlet\ncontext = ctx = rootlet.Context(store="/certs/roots.rtlt")\n'
+
+
+def store(world: World) -> bytes:
+    return world.store
+
+
+def client_certificate(world: World) -> bytes:
+    return world.client.chain_pem
+
+
+def client_key(world: World) -> bytes:
+    return world.client.key_pem
+
+
+def site_ca(world: World) -> bytes:
+    return world.site_ca.pem
+
+
+SETTINGS: dict[str, Setting] = {
+    "README.md": Setting(board="empty", files={"rootlet.toml": TOML}),
+    "docs/certificates.md": Setting(
+        files={"certs/site.rtlt": store, "board.log": "OSError: [Errno 104] ECONNRESET\n"},
+    ),
+    "docs/connections.md": Setting(
+        on_board={"certs/board.pem": client_certificate, "certs/board.key": client_key},
+        names=CONTEXT + 'from binascii import unhexlify\nrequest = b"\\x40\\x01\\x00\\x01\\n"\n',
+    ),
+    "docs/deploy.md": Setting(board="empty", files={"rootlet.toml": TOML}),
+    "docs/http.md": Setting(names=f'digest = "{hashlib.sha256(FIRMWARE).hexdigest()}"\n'),
+    "docs/pins.md": Setting(
+        files={"our-ca.pem": site_ca, "backup-key.pem": client_key}, names="import rootlet\n",
+    ),
+    "docs/trace.md": Setting(
+        names=CONTEXT
+        + "from rootlet import http\nfrom rootlet.trace import Trace\n"
+        + 'ctx.trace = Trace(2, "/trace.jsonl")\n'
+        + 'for _ in range(2):\n    http.get("https://example.org/", ctx).close()\n',
+    ),
+    "docs/updates.md": Setting(
+        names=CONTEXT
+        + 'urls = ["https://example.org/roots.rtlt"]\n'
+        + "from umqtt.simple import MQTTClient\n"
+        + 'client = MQTTClient("board", "localhost", 1883)\nclient.set_callback(print)\nclient.connect()\n',
+    ),
+}
+
+
+def setting_of(page: str) -> Setting:
+    return SETTINGS.get(page, Setting())
