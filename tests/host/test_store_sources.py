@@ -10,6 +10,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.x509.oid import ExtendedKeyUsageOID
 from rootlet_host.errors import UsageError
 from rootlet_host.store import (
     BuildOptions,
@@ -121,10 +122,18 @@ def test_private_keys_in_a_pem_file_are_ignored_with_a_note(tmp_path, root, pass
             lambda: make_certificate(extensions=((key_usage(digital_signature=True), True),)),
             "keyUsage does not allow it to sign",
         ),
+        (
+            lambda: make_certificate(extensions=((x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), False),)),
+            "other purposes than TLS servers",
+        ),
+        (
+            lambda: make_certificate(extensions=((x509.InhibitAnyPolicy(0), True),)),
+            "critical extension 2.5.29.54, which boards refuse",
+        ),
         (lambda: make_certificate(key=rsa_key(1024)), "RSA key of 1024 bits; Mbed TLS takes 2048 to 8192"),
         (lambda: make_certificate(key=ed25519.Ed25519PrivateKey.generate()), "Ed25519 key, which Mbed TLS cannot use"),
     ],
-    ids=["leaf", "no constraints", "key usage", "RSA 1024", "Ed25519"],
+    ids=["leaf", "no constraints", "key usage", "extended key usage", "critical", "RSA 1024", "Ed25519"],
 )
 def test_an_unfit_certificate_in_a_file_stops_the_build(tmp_path, root, certificate, words):
     (tmp_path / "ca.pem").write_bytes(root.pem + certificate().pem)
