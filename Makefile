@@ -14,7 +14,7 @@ SEED ?= 1
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test fuzz lint versions micropython32 conformance flash boards virtual deploy push bench memory clean
+.PHONY: help setup run test fuzz lint versions micropython32 conformance flash boards virtual deploy push bench memory packages clean
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "  make %-15s %s\n", $$1, $$2}'
@@ -42,6 +42,7 @@ lint: $(STAMP) ## Check style and types
 
 versions: $(STAMP) ## Fetch other versions of MicroPython (Debian's) for the tests
 	@$(BIN)/python tools/dev/fetch_micropython.py
+	@$(BIN)/python tools/dev/fetch_manifestfile.py
 
 micropython32: ## Build a 32-bit MicroPython whose Mbed TLS uses the Python heap, as on a board
 	@tools/dev/build_micropython32.sh
@@ -76,6 +77,9 @@ bench: $(STAMP) ## Measure speed and size against bare tls, side by side
 
 memory: $(STAMP) ## Measure the heap that a verified GET needs, on a 32-bit build with Mbed TLS in the heap
 	@$(BIN)/python tools/dev/memory.py $(ARGS)
+
+packages: $(STAMP) ## Write the device library as packages for mip, to be put on a web server (build/mip)
+	@$(BIN)/python tools/dev/packages.py index build/mip
 
 clean: ## Remove everything that was made
 	rm -rf $(VENV) build dist certs/*.rtlt certs/*.json

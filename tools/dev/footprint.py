@@ -17,18 +17,15 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from measuring.workbench import MeasurementError, Workbench
+from packages import CORE, Packages
 from rich.console import Console
 from rich.table import Table
 from rootlet_host.errors import HostError
 from rootlet_host.interpreter import find_micropython
 
 # Not part of the core, which is verified connections and a streaming GET: installed only where they are wanted.
-EXTRAS = (
-    *("modem", "dtls", "psk"),  # other transports and other keys
-    *("aio", "web", "requests", "compat", "starttls", "identity", "pins", "tofu", "webpki"),
-    *("trace", "tracesinks", "wire", "describe"),
-    *("slots", "signature", "integrity", "updater", "update_state", "fetch", "pacing"),  # updates
-    *("config", "network", "report", "timekeeping", "selftest", "probe", "memory"),  # the application
+EXTRAS = tuple(
+    sorted({name.split(".")[0] for each in Packages.load().values() if each.name != CORE for name in each.modules})
 )
 
 # What the product aims at.
