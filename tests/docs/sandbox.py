@@ -196,7 +196,7 @@ class Sandbox(contextlib.ExitStack):
             "set -eu",
             "make() {",
             '  local word; for word in "$@"; do case "$word" in',
-            f"    {dry}) command make -n \"$@\"; return;;",
+            f"    {dry}) command make -n \"$@\" >/dev/null; return;;",
             "  esac; done",
             '  MICROPYTHON="$SANDBOX_MICROPYTHON" command make -s -o .venv/.installed "$@"; }',
             "mosquitto_pub() {",
@@ -304,16 +304,15 @@ os.execv({str(find_micropython())!r}, [{str(find_micropython())!r}, *arguments])
         program.write_text(json.dumps(steps))
         shutil.rmtree(self.flash)
         self.flash.mkdir()
-        if self.setting.board == "empty":
-            for name, content in self.world.library.items():
-                self._fill(self.flash, {name: content})
+        if self.setting.board == "empty":  # the program is for the board that it becomes
+            self._fill(self.flash, {**self.world.library, "certs/roots.rtlt": self.world.store})
         if re.search(r"^(from|import) machine\b", "".join(block.code for block in blocks), re.MULTILINE):
             modem = PtyModem(sim_pin="1234")
             modem.modem.network = _Operator(self.world.hosts)
             self.enter_context(modem)
             self._fill(self.flash, {"lib/machine.py": (HERE / "device" / "machine.py").read_bytes(), "lib/uart": modem.path})
         image = self.image
-        if self._board is not None:  # nobody else may write to its flash
+        if self._board is not None or self.setting.board == "empty":  # its flash is not for others to write
             image = self.folder / "copy.img"
             shutil.copy(self.image, image)
         if any(self.flash.iterdir()):
