@@ -59,7 +59,8 @@ app = Commands(
 store_app.command("list")(list_command)
 store_app.command("pull")(pull_command)
 
-_ALL: list[tuple[str, str, Any]] = [
+# (panel of the help, name, function or group)
+COMMANDS: list[tuple[str, str, Any]] = [
     (_BOARDS, "boards", boards),
     (_BOARDS, "firmware", firmware_app),
     (_BOARDS, "flash", flash),
@@ -78,7 +79,7 @@ _ALL: list[tuple[str, str, Any]] = [
     (_REST, "explain", explain),
     (_REST, "trace", trace_app),
 ]
-for _panel, _name, _command in _ALL:
+for _panel, _name, _command in COMMANDS:
     if isinstance(_command, typer.Typer):
         app.add_typer(_command, rich_help_panel=_panel)
     else:

@@ -46,7 +46,8 @@ def deploy_command(
         typer.Option(
             "--store",
             metavar="FILE",
-            help="A trust store, in the order of `stores` in the configuration. [default: certs/roots.rtlt]",
+            help=f"A trust store, in the order of `stores` in the configuration. Default: {_STORE}.",
+            show_default=False,
         ),
     ] = None,
     cafile: Annotated[

@@ -56,7 +56,9 @@ def provision(
     directory: Annotated[
         Path, typer.Option("--directory", "-d", metavar="DIR", help="With --ca: where to keep the new files.")
     ] = Path(),
-    key_type: Annotated[KeyType, typer.Option("--key-type", help="With --ca: kind of the new key.")] = KeyType.P256,
+    key_type: Annotated[
+        KeyType, typer.Option("--key-type", metavar="p256|rsa2048", help="With --ca: kind of the new key.")
+    ] = KeyType.P256,
     days: Annotated[
         int | None,
         typer.Option(

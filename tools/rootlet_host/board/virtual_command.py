@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def virtual(
     directory: Annotated[
-        Path | None, typer.Option("--dir", metavar="FOLDER", help="Keep the board's files in this folder.")
+        Path | None, typer.Option("--dir", metavar="DIR", help="Keep the board's files in this folder.")
     ] = None,
     image: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Keep them in this flash image; it is made if missing.")
@@ -28,7 +28,8 @@ def virtual(
         str, typer.Option("--fs", metavar="littlefs|fat", help="The file system of the image.")
     ] = "littlefs",
     size: Annotated[
-        str | None, typer.Option(metavar="SIZE", help="The size of a new image, like 512K or 1M. [default: 1M]")
+        str | None,
+        typer.Option(metavar="SIZE", help="The size of a new image, like 512K or 1M. Default: 1M.", show_default=False),
     ] = None,
     heap: Annotated[
         str, typer.Option(metavar="SIZE", help="The heap. A 64-bit host needs about twice what a board needs.")

@@ -29,6 +29,7 @@ from .sources import MOZILLA, single_certificate
 
 app = Commands("store", "Build, show, compare, check and sign trust stores; list those on a board.")
 
+_MAX_SEQUENCE = 0xFFFFFFFF
 _PUBLISHER = "the publisher's certificate"
 
 
@@ -103,8 +104,6 @@ def build(
         int | None,
         typer.Option(
             metavar="N",
-            min=0,
-            max=0xFFFFFFFF,
             help="Sequence number. Default: kept if the store at FILE has the same content, else one more than that.",
             show_default=False,
         ),
@@ -126,8 +125,12 @@ def build(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Build a trust store, and a manifest FILE.json beside it. TIME is 2026-12-31, 2026-12-31T12:00:00Z or seconds
-    since 1970. The same inputs give the same bytes."""
+    """Build a trust store, and a manifest FILE.json beside it.
+
+    TIME is 2026-12-31, 2026-12-31T12:00:00Z or seconds since 1970. The same inputs give the same bytes.
+    """
+    if sequence is not None and not 0 <= sequence <= _MAX_SEQUENCE:
+        raise UsageError(f"a sequence is 0 to {_MAX_SEQUENCE}, not {sequence}")
     target = output or _default_output()
     if manifest_path(target) == target:
         raise UsageError("the store's name must not end in .json", remedy="that is the manifest's")
@@ -164,7 +167,10 @@ def show(
     store: StoreArgument,
     as_json: JsonOption = False,
 ) -> None:
-    """Show what a store holds. Names come from the manifest beside it and from Mozilla's list."""
+    """Show what a store holds.
+
+    Names come from the manifest beside it and from Mozilla's list.
+    """
     data, decoded = read_store(store)
     content = manifest(data, decoded)
     known = known_names(store)
@@ -258,7 +264,10 @@ def sign(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Sign a store. A signed store that gets another publisher to carry is a new release: its sequence grows by 1."""
+    """Sign a store.
+
+    A signed store that gets another publisher to carry is a new release: its sequence grows by 1.
+    """
     data, decoded = read_store(store)
     target = output or store
     ca_key, ca_cert = load_publisher(key, cert)
