@@ -13,64 +13,70 @@ from .errors import TLSError, entry
 # The tables are read by `entry`: one line an entry, fields between bars. One string takes half the room of a table of
 # strings.
 
-# Mbed TLS 3.6, ssl.h: number, class of the exception ("" is Handshake), what it means.
-_FAILURES = """
-2700|Certificate|the server's certificate chain was refused
-6600||a handshake message breaks the protocol
-6e00||server and board have no TLS version in common
-7000||a handshake message does not fit into the buffers
-7100||a parameter is out of range
-7180||a record fails its integrity check
-7200|NotTLS|the server sent something that is no TLS record
-7280||the server closed the connection during the handshake
-7300||a handshake message cannot be decoded
-7700||the server sent an unexpected message
-7880||the server closed the connection during the handshake
-7a00|Certificate|the server's Certificate message cannot be read
+# Mbed TLS 3.6, ssl.h: number, class of the exception ("" is Handshake), what the server did.
+_FAILURES = const(
+    """
+2700|Certificate|has a certificate chain that was refused
+6600||sent a handshake message that breaks the protocol
+6e00||and this board have no TLS version in common
+7000||sent a handshake message that does not fit into the buffers
+7100||sent a parameter that is out of range
+7180||sent a record that fails its integrity check
+7200|NotTLS|sent something that is no TLS record
+7280||closed the connection
+7300||sent a handshake message that cannot be decoded
+7700||sent an unexpected message
+7880||closed the connection
+7a00|Certificate|sent a Certificate message that cannot be read
 """
+)
 _UNKNOWN_CA = const(0x7680)
 _FATAL_ALERT = const(0x7780)
 
-# RFC 8446, 6.2: number, name, remedy.
-_ALERTS = """
+# RFC 8446, 6.2: number, name, what the server does.
+_ALERTS = const(
+    """
 20|bad_record_mac|
-40|handshake_failure|Server and board have no cipher suite in common, or the server wants a client certificate
+40|handshake_failure|has no cipher suite in common with this board, or wants a client certificate
 42|bad_certificate|
 43|unsupported_certificate|
 44|certificate_revoked|
 45|certificate_expired|
 46|certificate_unknown|
-48|unknown_ca|The server does not know the issuer of this board's client certificate
-49|access_denied|The server refuses this board
-51|decrypt_error|The server finds a signature of this board wrong: check client_key
-70|protocol_version|The server wants another TLS version than this firmware speaks
-71|insufficient_security|The server wants stronger cipher suites than this firmware has
-80|internal_error|The server has a fault of its own: try later
-112|unrecognized_name|The server does not know this host name: check server_hostname
-115|unknown_psk_identity|The server does not know this pre-shared key's identity
-116|certificate_required|The server wants a client certificate. Pass client_cert and client_key to the Context
+48|unknown_ca|does not know the issuer of this board's client certificate
+49|access_denied|refuses this board
+51|decrypt_error|finds a signature of this board wrong: check client_key
+70|protocol_version|wants another TLS version than this firmware speaks
+71|insufficient_security|wants stronger cipher suites than this firmware has
+80|internal_error|has a fault of its own: try later
+112|unrecognized_name|does not know this host name: check server_hostname
+115|unknown_psk_identity|does not know this pre-shared key's identity
+116|certificate_required|wants a client certificate: pass client_cert and client_key to the Context
 """
-_BAD_PROOF = (20, 51)  # the other side's Finished does not fit
-_PASS_CERTIFICATE = "Pass client_cert and client_key to the Context"
-_LATE_REFUSAL = ". With TLS 1.3 that is also how a server refuses or misses a client certificate: see client_cert"
+)
+_BAD_PROOF = const((20, 51))  # the other side's Finished does not fit
+_LATE_REFUSAL = const(". Or, with TLS 1.3, the server refuses or misses a client certificate: see client_cert")
 
-# What mbedtls_x509_crt_verify_info says, class of the exception, what it means. The first that matches names the class.
-_REASONS = """
-revoked|Certificate|a certificate is revoked
-expected CN|Hostname|the certificate is not for this host name
-starts in the future|NotYetValid|a certificate is not yet valid
-has expired|Expired|a certificate has expired
-not correctly signed|UnknownIssuer|no trust anchor signed the server's chain
-unacceptable hash|Certificate|a certificate is signed with a weak hash
-unacceptable PK|Certificate|a certificate is signed with a weak algorithm
-unacceptable key|Certificate|a certificate has a weak key
-keyUsage|Certificate|a certificate is used against its key usage
-"""
+# What mbedtls_x509_crt_verify_info says, class of the exception, what a certificate is. The first that matches names
+# the class.
+_REASONS = const(
+    """
+revoked|Certificate|is revoked
+expected CN|Hostname|is not for this host name
+starts in the future|NotYetValid|is not yet valid
+has expired|Expired|has expired
+not correctly signed|UnknownIssuer|is not signed by a trust anchor
+unacceptable hash|Certificate|is signed with a weak hash
+unacceptable PK|Certificate|is signed with a weak algorithm
+unacceptable key|Certificate|has a weak key
+keyUsage|Certificate|is used against its key usage"""
+)
 
+_FREE_MEMORY = const("Free memory first: gc.collect, fewer modules, smaller buffers, frozen code")
 _ENOMEM = const(12)
-_ALLOC_FAILED = b"\x51\x7f\x9b\xa3\xc3\xfe"  # of X.509, PK, ECP, MD, CIPHER, SSL: 0x2880, 0x3F80, … without 7 bits
-_ALLOC_FAILED_LOW = b"\x10\x6a"  # of big numbers, ASN.1
-_BAD_SIGNATURES = (0x4E00, 0x4380, 0x4100)  # ECP_VERIFY_FAILED, RSA_VERIFY_FAILED, RSA_INVALID_PADDING
+_ALLOC_FAILED = const(b"\x51\x7f\x9b\xa3\xc3\xfe")  # of X.509, PK, ECP, MD, CIPHER, SSL; without their last 7 bits
+_ALLOC_FAILED_LOW = const(b"\x10\x6a")  # of big numbers, ASN.1
+_BAD_SIGNATURES = const((0x4E00, 0x4380, 0x4100))  # ECP_VERIFY_FAILED, RSA_VERIFY_FAILED, RSA_INVALID_PADDING
 _SCARCE_BYTES = const(6000)
 
 
@@ -83,9 +89,7 @@ def from_handshake(error, handshake, host):
         return interrupt  # KeyboardInterrupt, which came while the chain was judged
     for failure in (observer.error, interrupt, error):
         if _is_want_of_memory(failure):
-            return errors.HandshakeError(
-                "not enough memory for the handshake with " + host, "Free memory first (gc.collect)", failure
-            )
+            return errors.HandshakeError("not enough memory for the handshake with " + host, _FREE_MEMORY, failure)
     if observer.error is not None:
         return from_transport(observer.error, "during the handshake with " + host)
     refusal = observer.refusal
@@ -110,18 +114,17 @@ def from_handshake(error, handshake, host):
     kind = "Certificate"
     if 0x2000 <= code < 0x3000 or 0x3900 <= code < 0x4000:
         # MBEDTLS_ERR_X509_* and MBEDTLS_ERR_PK_*, with a low-level code added or without.
-        what = " sent a certificate that cannot be read"
+        what = "sent a certificate that cannot be read"
     elif code <= 0:
         # The transport reported nothing, so a small positive number is a raw ASN.1 or big-number code
         # of Mbed TLS in errno's clothes (-0x0062 looks like EADDRINUSE).
-        what = " sent something that cannot be parsed"
+        what = "sent something that cannot be parsed"
         code = -code
     elif code in _BAD_SIGNATURES or 0x4F80 <= code < 0x5000:  # MBEDTLS_ERR_ECP_BAD_INPUT_DATA and an ASN.1 code
-        what = " could not prove that it has the key of its certificate"
+        what = "could not prove that it has the key of its certificate"
     else:
-        kind, what = _failure(code) or ("", "the handshake failed")
-        what = ": " + what
-    return _class(kind or "Handshake")(host + what + _number(code), None, error)
+        kind, what = _failure(code) or ("", "and this board could not complete the handshake")
+    return _class(kind or "Handshake")("%s %s%s" % (host, what, _number(code)), None, error)
 
 
 def _class(name):
@@ -166,11 +169,12 @@ def _not_tls(first, host, error):
 def _from_alert(number, handshake, host, error):
     asked = handshake.observer.certificate_requested
     name, remedy = entry(_ALERTS, number) or ("number %s" % number, "")
+    remedy = "The server " + remedy if remedy else None
     if number is None:
         message = host + " ended the handshake with an alert" + _number(_FATAL_ALERT)
     elif asked and handshake.credentials is None:
         message = "%s demands a client certificate, and there is none (alert %s)" % (host, name)
-        remedy = _PASS_CERTIFICATE
+        remedy = "Pass client_cert and client_key to the Context"
     elif number in _BAD_PROOF and not asked and handshake.credentials is not None:
         message = "%s has another pre-shared key for this identity (alert %s)" % (host, name)
         remedy = "Give both sides the same identity and key"
@@ -178,7 +182,7 @@ def _from_alert(number, handshake, host, error):
         message = "%s ended the handshake with the alert %s" % (host, name)
         if 42 <= number <= 46:
             remedy = "The server refuses this board's client certificate"
-    alert = errors.AlertError(message, remedy or None, error)
+    alert = errors.AlertError(message, remedy, error)
     alert.alert = number
     return alert
 
@@ -200,10 +204,10 @@ def _from_violation(violation, handshake, host, error):
 def _from_verify_info(info, handshake, host, error):
     reasons = []
     kind = None
-    for line in _REASONS.strip().split("\n"):
+    for line in _REASONS.split("\n")[1:]:
         text, name, words = line.split("|")
         if text in info:
-            reasons.append(words)
+            reasons.append("a certificate " + words)
             kind = kind or name
     if kind == "UnknownIssuer":
         return _unknown_issuer(handshake, host, error)
@@ -222,9 +226,7 @@ def _unknown_issuer(handshake, host, error):
         if free_bytes is not None and free_bytes < _SCARCE_BYTES:
             # Where Mbed TLS uses the Python heap it calls a signature wrong that it had no memory to check.
             message = "the chain of %s could not be checked: %d bytes of memory were free" % (host, free_bytes)
-            return errors.HandshakeError(
-                message, "Free memory first: fewer modules, smaller buffers, frozen code", error
-            )
+            return errors.HandshakeError(message, _FREE_MEMORY, error)
         if loader.loaded[0].exact:
             message = host + " shows another certificate than the one that is trusted"
             remedy = "Ask the server's owner why; do not connect before you know"
@@ -267,6 +269,9 @@ def from_transport(error, when):
     number = error.errno if isinstance(error, OSError) else None
     if number == errno.ETIMEDOUT:
         return errors.DeadlineError("no answer in time " + when, None, error)
+    if str(error) == "invalid cert":  # MicroPython's word when Mbed TLS cannot read what it shall trust
+        message = "this firmware cannot load the trust anchor: invalid cert"
+        return errors.UnsupportedError(message, "Use one whose module tls reads DER", error)
     if number is None:
         return errors.HandshakeError("%s failed %s: %s" % (type(error).__name__, when, error), None, error)
     return errors.ConnectError("the connection broke %s%s" % (when, _errno_name(number)), "Try again", error)
@@ -295,11 +300,11 @@ def _from_stream(error, observer, host):
     if not isinstance(error, OSError):
         return error
     code = _code(error)
-    kind, message = _failure(code) or ("", "the connection failed")
+    kind, what = _failure(code) or ("", "lost the connection")
     remedy = "Connect again"
     if code == _FATAL_ALERT:
-        message = "the server ended the connection with an alert"
+        what = "ended the connection with an alert"
         remedy += late
     if code > 0:
-        message += _number(code)
-    return (_class(kind) if kind == "NotTLS" else TLSError)("%s: %s" % (host, message), remedy, error)
+        what += _number(code)
+    return (_class(kind) if kind == "NotTLS" else TLSError)("%s %s" % (host, what), remedy, error)

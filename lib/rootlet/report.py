@@ -123,20 +123,16 @@ def peer(connection, context, host):
 
     An exception here is a fault of the report, not of the connection: it was verified before.
     """
+    from .rules import printable_name
+
     parts = []
     for name in connection.anchor_names():
-        parts.append("anchor '%s'%s" % (printable(_common_name(name)), _origin(name, context, host)))
+        parts.append("anchor '%s'%s" % (printable_name(name), _origin(name, context, host)))
     parts.append("name matched")
     der = connection.peer_certificate()
     if der is not None:
         parts.append(_validity(der))
     return ", ".join(parts)
-
-
-def _common_name(name):
-    from .diagnosis import common_name
-
-    return common_name(name)
 
 
 def _origin(name, context, host):

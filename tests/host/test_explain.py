@@ -54,8 +54,11 @@ def test_no_field_is_empty_and_no_shared_text_is_missing(table):
 
 
 def test_every_exception_of_the_device_is_known_with_cause_and_remedy():
-    tree = ast.parse((device_library() / "rootlet" / "errors.py").read_text())
-    classes = {node.name for node in tree.body if isinstance(node, ast.ClassDef)}
+    source = (device_library() / "rootlet" / "errors.py").read_text()
+    classes = {
+        *re.findall(r"^class (\w+)\(", source, re.M),
+        *(f"{kind}Error" for kind in re.findall(r"^(\w+)\|", source, re.M)),
+    }
     assert len(classes) > 20
     assert classes | {"ModemError"} == tables.exceptions().keys()
     assert all(entry.cause and entry.remedy for entry in tables.exceptions().values())
@@ -89,12 +92,11 @@ def test_the_errnos_are_those_of_the_real_interpreter():
 
 
 def test_the_alerts_that_the_device_knows_have_the_same_names_here():
-    tree = ast.parse((device_library() / "rootlet" / "diagnosis.py").read_text())
-    tables_there = [
-        node.value for node in tree.body if isinstance(node, ast.Assign) and node.targets[0].id == "_ALERTS"
-    ]
-    for number, entry in zip(tables_there[0].keys, tables_there[0].values, strict=True):
-        assert tables.alerts()[number.value].name == entry.elts[0].value
+    source = (device_library() / "rootlet" / "diagnosis.py").read_text()
+    known = re.findall(r"^(\d+)\|([a-z_]+)\|", source, re.M)
+    assert len(known) > 15
+    for number, name in known:
+        assert tables.alerts()[int(number)].name == name
 
 
 # --------------------------------------------------------------------------------------------- single codes

@@ -61,10 +61,13 @@ def handshake(failure, **fields):
 
 
 def test_every_class_is_a_tls_error_and_an_os_error_with_a_remedy():
-    for name in dir(errors):
+    names = [line.split("|")[0] + "Error" for line in errors.CLASSES.strip().split("\n")]
+    assert len(names) > 20
+    for name in names + ["TrustStoreMissingError", "TrustStoreDamagedError", "TrustStoreExpiredError"]:
         kind = getattr(errors, name)
-        if name.endswith("Error") and name not in ("TLSError", "NetworkError"):
-            assert issubclass(kind, errors.TLSError) and issubclass(kind, OSError), name
+        assert kind.__name__ == name and kind is getattr(errors, name)
+        assert issubclass(kind, errors.TLSError) and issubclass(kind, OSError), name
+        assert kind.remedy or name == "NetworkError", name
     for kind in (errors.HostnameError, errors.ExpiredError, errors.NotYetValidError, errors.UnknownIssuerError):
         assert issubclass(kind, errors.CertificateError)
     for kind in (errors.NotTLSError, errors.AlertError):
@@ -286,3 +289,12 @@ def test_an_interrupt_while_the_chain_is_judged_stays_an_interrupt():
     raised = KeyboardInterrupt()
     result = from_handshake(os_error(-0x3000), Handshake(policy_error=raised), HOST)
     assert result is raised
+
+
+def test_what_is_no_exception_is_no_attribute():
+    for name in ("FooError", "Resolve", "Resolve.....", "Error", "", "Resolve||CheckError"):
+        try:
+            getattr(errors, name)
+            raise AssertionError(name)
+        except AttributeError:
+            pass

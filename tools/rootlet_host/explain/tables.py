@@ -200,20 +200,28 @@ def exceptions() -> dict[str, Explanation]:
     for name in ("errors.py", "modem/at.py"):
         for node in ast.parse((package / name).read_text(encoding="utf-8")).body:
             if isinstance(node, ast.ClassDef) and node.name.endswith("Error"):
-                found[node.name] = _exception(node, rows.get(node.name, ()), found)
+                bases = [base.id for base in node.bases if isinstance(base, ast.Name)]
+                cause = (ast.get_docstring(node) or "").partition("\n")[0]
+                given = [
+                    str(ast.literal_eval(statement.value))
+                    for statement in node.body
+                    if isinstance(statement, ast.Assign) and _targets(statement) == ["remedy"]
+                ]
+                classes = [(node.name, bases[0] if bases else "", cause, given[0] if given else "")]
+            elif isinstance(node, ast.Assign) and _targets(node) == ["CLASSES"]:
+                lines = [line.split("|") for line in ast.literal_eval(node.value).strip().splitlines()]
+                classes = [(kind + "Error", (base or "TLS") + "Error", "", remedy) for kind, base, remedy in lines]
+            else:
+                continue
+            for kind, base, cause, remedy in classes:
+                found[kind] = _exception(kind, found.get(base), cause, remedy, rows.get(kind, ()))
     return found
 
 
-def _exception(node: ast.ClassDef, row: tuple[str, ...], known: dict[str, Explanation]) -> Explanation:
-    bases = [known[base.id] for base in node.bases if isinstance(base, ast.Name) and base.id in known]
-    cause = row[2] if row else (ast.get_docstring(node) or (bases[0].cause if bases else "")).partition("\n")[0]
-    remedy = bases[0].remedy if bases else ""
-    for statement in node.body:
-        if isinstance(statement, ast.Assign) and _targets(statement) == ["remedy"]:
-            remedy = str(ast.literal_eval(statement.value))
-    if len(row) > 3:
-        remedy = row[3]
-    return Explanation("rootlet exception", node.name, node.name, cause.rstrip("."), remedy)
+def _exception(name: str, base: Explanation | None, cause: str, remedy: str, row: tuple[str, ...]) -> Explanation:
+    cause = row[2] if row else cause or (base.cause if base else "")
+    remedy = row[3] if len(row) > 3 else remedy or (base.remedy if base else "")
+    return Explanation("rootlet exception", name, name, cause.rstrip("."), remedy)
 
 
 def _targets(statement: ast.Assign) -> list[str]:
