@@ -73,7 +73,7 @@ class Context:
         if policy not in ("default", "webpki"):
             self._refuse("no policy is called %s" % policy, 'Use "default" or "webpki"')
         if self.webpki:
-            from . import webpki  # noqa: F401 - where it is not installed, this says so before anything is sent
+            from .webpki import check  # noqa: F401 - where it is not installed, this says so before anything is sent
         self.stores = _stores(store) + _stores(stores)
         if cafile is not None:
             with open(cafile, "rb") as file:
