@@ -18,8 +18,9 @@ _FAILURES = const(
     """
 2700|Certificate|has a certificate chain that was refused
 6600||sent a handshake message that breaks the protocol
-6e00||and this board have no TLS version in common
-7000||sent a handshake message that does not fit into the buffers
+6a00||sent a handshake message that does not fit into the buffers
+6e00||and this board agree on no way to connect
+6e80||and this board have no TLS version in common
 7100||sent a parameter that is out of range
 7180||sent a record that fails its integrity check
 7200|NotTLS|sent something that is no TLS record
