@@ -1,1 +1,1 @@
-"""Every command and code block of the README, of CONTRIBUTING and of docs/ is executed, and what it shows is compared."""
+"""Every command and code block of README, CONTRIBUTING and docs/ is executed; what it shows is compared."""

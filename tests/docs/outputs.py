@@ -28,7 +28,7 @@ def normalised(text: str) -> list[str]:
 
 
 def difference(shown: str, printed: str) -> str:
-    """"" if `printed` is what a page shows, else what is wrong. A line `…` stands for any number of lines."""
+    """ "" if `printed` is what a page shows, else what is wrong. A line `…` stands for any number of lines."""
     wanted: list[str | None] = []
     for line in shown.splitlines():
         wanted += [None] if line.strip() in _ANY else normalised(line)

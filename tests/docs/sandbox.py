@@ -32,7 +32,19 @@ from support.third_party import UMQTT_SIMPLE, unpacked
 from .markdown import REPOSITORY, Block
 from .world import World
 
-DRY = {"test", "lint", "fuzz", "bench", "memory", "micropython32", "versions", "conformance", "setup", "soak", "footprint"}
+DRY = {
+    "bench",
+    "conformance",
+    "footprint",
+    "fuzz",
+    "lint",
+    "memory",
+    "micropython32",
+    "setup",
+    "soak",
+    "test",
+    "versions",
+}
 PORTS = re.compile(r"/dev/(?:ttyACM0|ttyUSB0|pts/3)\b")
 HERE = Path(__file__).resolve().parent
 BIN = Path(sysconfig.get_path("scripts"))
@@ -113,7 +125,10 @@ class Sandbox(contextlib.ExitStack):
 
     def _prepare_flash(self) -> None:
         """The board's network, and unless it is empty, what `rootlet deploy` writes."""
-        network = {"socket.py": (HERE / "device" / "socket.py").read_bytes(), "hosts.json": json.dumps(self.world.hosts)}
+        network = {
+            "socket.py": (HERE / "device" / "socket.py").read_bytes(),
+            "hosts.json": json.dumps(self.world.hosts),
+        }
         self._fill(self.network, network)
         self._fill(self.flash / "lib", network)
         if self.setting.board == "empty":
@@ -196,12 +211,12 @@ class Sandbox(contextlib.ExitStack):
             "set -eu",
             "make() {",
             '  local word; for word in "$@"; do case "$word" in',
-            f"    {dry}) command make -n \"$@\" >/dev/null; return;;",
+            f'    {dry}) command make -n "$@" >/dev/null; return;;',
             "  esac; done",
             '  MICROPYTHON="$SANDBOX_MICROPYTHON" command make -s -o .venv/.installed "$@"; }',
             "mosquitto_pub() {",
             '  local words=() host=localhost port=1883; while [ $# -gt 0 ]; do case "$1" in',
-            "    -h) host=$2; shift;; -p) port=$2; shift;; *) words+=(\"$1\");; esac; shift; done",
+            '    -h) host=$2; shift;; -p) port=$2; shift;; *) words+=("$1");; esac; shift; done',
             '  command mosquitto_pub -h localhost -p "$(sandbox-port "$host:$port")" "${words[@]}"; }',
             PORTS.sub(str(self.port), code).replace("/srv/www", str(self.folder / "www")),
         ]
@@ -310,7 +325,8 @@ os.execv({str(find_micropython())!r}, [{str(find_micropython())!r}, *arguments])
             modem = PtyModem(sim_pin="1234")
             modem.modem.network = _Operator(self.world.hosts)
             self.enter_context(modem)
-            self._fill(self.flash, {"lib/machine.py": (HERE / "device" / "machine.py").read_bytes(), "lib/uart": modem.path})
+            machine = (HERE / "device" / "machine.py").read_bytes()
+            self._fill(self.flash, {"lib/machine.py": machine, "lib/uart": modem.path})
         image = self.image
         if self._board is not None or self.setting.board == "empty":  # its flash is not for others to write
             image = self.folder / "copy.img"

@@ -1,4 +1,4 @@
-"""What each page takes for granted: files that the reader has, what is on the board, names that an example goes on with."""
+"""What each page takes for granted: files of the reader, what is on the board, names that an example goes on with."""
 
 from __future__ import annotations
 
@@ -39,7 +39,8 @@ SETTINGS: dict[str, Setting] = {
     "docs/deploy.md": Setting(board="empty", files={"rootlet.toml": TOML}),
     "docs/http.md": Setting(names=f'digest = "{hashlib.sha256(FIRMWARE).hexdigest()}"\n'),
     "docs/pins.md": Setting(
-        files={"our-ca.pem": site_ca, "backup-key.pem": client_key}, names="import rootlet\n",
+        files={"our-ca.pem": site_ca, "backup-key.pem": client_key},
+        names="import rootlet\n",
     ),
     "docs/trace.md": Setting(
         names=CONTEXT

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,9 @@ pytestmark = pytest.mark.servers
 def test_every_block_of_the_page_does_what_it_shows(page: str, world: World, tmp_path: Path) -> None:
     blocks = blocks_of(page)
     with Sandbox(tmp_path, world, setting_of(page)) as sandbox:
-        on_board = [block for block in blocks if block.language == "python" and block.directive not in ("not run", "host")]
+        on_board = [
+            block for block in blocks if block.language == "python" and block.directive not in ("not run", "host")
+        ]
         last: Done | None = None
         python: dict[str, Done] = {}
         for block in blocks:
@@ -56,7 +57,7 @@ def check_data(block: Block) -> None:
         if block.directive == "boards.toml":
             catalogue.parse(BOARDS.read_text(encoding="utf-8") + "\n" + block.code, block.place)
         elif block.language == "toml":
-            board_config.check(tomllib.loads(block.code), block.place)
+            board_config.check(board_config.tomllib.loads(block.code), block.place)
         elif block.language == "json":
             board_config.check(with_job(json.loads(block.code)), block.place)
         else:

@@ -23,6 +23,7 @@ from support.servers import Server, server_context, tls_server
 
 FIRMWARE = b"firmware " * 400
 PSK_IDENTITY, PSK_KEY = "board-17", b"replace-this-key"  # libcoap takes text
+BROKERS = {"broker": "broker.example.org:8883", "plain": "localhost:1883", "psk": "broker.lan:8883"}
 ESP32_FIRMWARE = "ESP32_GENERIC_S3-20250911-v1.26.1.bin"
 NUCLEO_FIRMWARE = "NUCLEO_F767ZI-20250911-v1.26.1.hex"
 
@@ -52,7 +53,7 @@ class World(contextlib.ExitStack):
         self.micropython_org.page("ESP32_GENERIC_S3", ESP32_FIRMWARE)
         self.micropython_org.publish(ESP32_FIRMWARE, esp_firmware("esp32s3"))
         self.micropython_org.page("NUCLEO_F767ZI", NUCLEO_FIRMWARE)
-        self.micropython_org.publish(NUCLEO_FIRMWARE, as_hex(stm32_parts(size=4_000, machine="NUCLEO-F767ZI with STM32F767")))
+        self.micropython_org.publish(NUCLEO_FIRMWARE, as_hex(stm32_parts("NUCLEO-F767ZI with STM32F767", 4_000)))
         return self
 
     @cached_property
@@ -128,7 +129,7 @@ class World(contextlib.ExitStack):
             folder = self.folder / name
             folder.mkdir()
             port, _ = self.enter_context(mosquitto(folder, *settings))
-            self.hosts[{"broker": "broker.example.org:8883", "plain": "localhost:1883", "psk": "broker.lan:8883"}[name]] = port
+            self.hosts[BROKERS[name]] = port
 
     def _psk_file(self) -> Path:
         path = self.folder / "board-keys"
@@ -157,5 +158,6 @@ class World(contextlib.ExitStack):
         port = free_port(socket.SOCK_DGRAM)  # of plain CoAP; DTLS takes the next
         server = program("coap-server-openssl", "libcoap3-bin")
         command = (server, "-A", "127.0.0.1", "-p", str(port), "-c", file, "-n", "-k", PSK_KEY.decode(), "-v", "7")
-        self.enter_context(daemon(*command, port=None, log=self.folder / "coap.log", ready=f"created DTLS endpoint 127.0.0.1:{port + 1}"))
+        ready = f"created DTLS endpoint 127.0.0.1:{port + 1}"
+        self.enter_context(daemon(*command, port=None, log=self.folder / "coap.log", ready=ready))
         self.hosts["coap.example.org:5684"] = port + 1

@@ -1,7 +1,7 @@
 # A device program: runs the Python blocks of a page, one after another, as one program.
 #
-# Arguments: an image of the board's flash, and a file: [{"place": …, "code": …}, …]. Before what a block prints comes a line
-# with \x1e and the block's place; an exception ends everything with its traceback.
+# Arguments: an image of the board's flash, and a file: [{"place": …, "code": …}, …]. Before what a block prints comes a
+# line with \x1e and the block's place; an exception ends everything with its traceback.
 
 import json
 import os

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -21,7 +21,7 @@ _DECISIVE = ("ALLOC_FAILED", "ENTROPY_SOURCE_FAILED", "CORRUPTION_DETECTED")
 
 @dataclass(frozen=True)
 class Explanation:
-    """One meaning of an error. `code` is as the error is written, `kind` says whose error it is."""
+    """One meaning of an error. `code` is as the error is written, `kind` says whose error it is; `base` is of exceptions."""
 
     kind: str
     code: str
@@ -29,6 +29,7 @@ class Explanation:
     cause: str
     remedy: str
     source: str = ""
+    base: str = ""
 
 
 @cache
@@ -196,6 +197,7 @@ def exceptions() -> dict[str, Explanation]:
     """rootlet's exceptions by class name. What the tables do not tell comes from the class, or from its base."""
     package = device_library() / "rootlet"
     rows = {row[1]: row for row in read_table("rootlet") if row[0] == "error"}
+    sources = {row[1]: row[2] for row in read_table("rootlet") if row[0] == "source"}
     found: dict[str, Explanation] = {}
     for name in ("errors.py", "modem/at.py"):
         for node in ast.parse((package / name).read_text(encoding="utf-8")).body:
@@ -214,14 +216,15 @@ def exceptions() -> dict[str, Explanation]:
             else:
                 continue
             for kind, base, cause, remedy in classes:
-                found[kind] = _exception(kind, found.get(base), cause, remedy, rows.get(kind, ()))
+                entry = _exception(kind, found.get(base), cause, remedy, rows.get(kind, ()))
+                found[kind] = replace(entry, source=sources.get(kind, ""))
     return found
 
 
 def _exception(name: str, base: Explanation | None, cause: str, remedy: str, row: tuple[str, ...]) -> Explanation:
     cause = row[2] if row else cause or (base.cause if base else "")
     remedy = row[3] if len(row) > 3 else remedy or (base.remedy if base else "")
-    return Explanation("rootlet exception", name, name, cause.rstrip("."), remedy)
+    return Explanation("rootlet exception", name, name, cause.rstrip("."), remedy, base=base.name if base else "")
 
 
 def _targets(statement: ast.Assign) -> list[str]:
