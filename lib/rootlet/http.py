@@ -6,39 +6,36 @@ _MAX_LINE = const(4096)
 _MAX_HEAD = const(16384)
 _MAX_INTERIM = const(8)  # 1xx responses before the real one
 _UNTIL_CLOSE = const(-1)
+_FIRST_CHUNK = const(1)
+_LATER_CHUNK = const(2)
 _CHUNK = const(512)
 _PIECE = const(128)
-_HEX = b"0123456789abcdefABCDEF"
-_SEPARATORS = '"(),/:;<=>?@[\\]{}'
-_OURS = ("host", "connection", "content-length", "transfer-encoding")
+_HEX = const(b"0123456789abcdefABCDEF")
+_CODING = const("transfer-encoding")
+_LENGTH = const("content-length")
 
 
 def split_url(url, wanted="https", port=443):
     """(host, port, target) of a URL with the scheme `wanted`, whose default port is `port`. Raises ConfigError."""
     scheme, _, rest = url.partition("://")
-    at = len(rest)
+    host = rest
     for mark in "/?#":
-        found = rest.find(mark)
-        if 0 <= found < at:
-            at = found
-    host, target = rest[:at], rest[at:].partition("#")[0]
-    colon = host.rfind(":")
+        host = host.partition(mark)[0]
+    target = rest[len(host) :].partition("#")[0]
     digits = str(port)
+    colon = host.rfind(":")
     if colon > host.rfind("]"):
         host, digits = host[:colon], host[colon + 1 :]
+    fault = None
     if scheme.lower() != wanted or not host or "@" in host or not digits.isdigit() or not 0 < int(digits) < 65536:
-        from .errors import ConfigError
+        fault = "url"
+    elif not "!" <= min(rest) <= max(rest) <= "~":
+        fault = "character"
+    if fault:
+        from .http_faults import failure
 
-        raise ConfigError("cannot fetch %s" % url, "Give %s://host[:port]/path, without user or password" % wanted)
-    port = int(digits)
-    if target[:1] != "/":
-        target = "/" + target
-    for c in rest:
-        if not 0x20 < ord(c) < 0x7F:
-            from .errors import ConfigError
-
-            raise ConfigError("the URL has a character that must be percent-encoded", "Encode it: %20 for a space")
-    return host, port, target
+        raise failure(fault, (url, wanted))
+    return host, int(digits), target if target[:1] == "/" else "/" + target
 
 
 class Response:
@@ -61,25 +58,24 @@ class Response:
             if self.status >= 200:
                 break
         else:
-            self._refuse("the server sends interim responses without end")
-        self._chunked = False
-        self._first_chunk = True
-        coding = self.headers.get("transfer-encoding")
-        length = self.headers.get("content-length")
-        if method == "HEAD" or self.status == 204 or self.status == 304:
-            self._left = 0
-        elif coding is not None:
-            # Both, or an unknown coding: somebody may mean another end of the message than we do (RFC 9112, 6.3).
-            if coding.lower() != "chunked" or length is not None:
-                self._refuse("the length of the response is ambiguous")
-            self._chunked = True
-            self._left = 0
-        elif length is not None:
-            if not length.isdigit() or len(length) > 15:
-                self._refuse("the server gives the length of the response as %s" % length[:40])
-            self._left = int(length)
-        else:
-            self._left = _UNTIL_CLOSE
+            self._refuse("interim")
+        coding = self.headers.get(_CODING)
+        length = self.headers.get(_LENGTH)
+        left = chunked = 0
+        if method != "HEAD" and self.status != 204 and self.status != 304:
+            if coding is not None:
+                # Both, or an unknown coding: somebody may mean another end of the message than we do (RFC 9112, 6.3).
+                if coding.lower() != "chunked" or length is not None:
+                    self._refuse("ambiguous")
+                chunked = _FIRST_CHUNK
+            elif length is None:
+                left = _UNTIL_CLOSE
+            elif length.isdigit() and len(length) < 16:
+                left = int(length)
+            else:
+                self._refuse("length", length[:40])
+        self._chunked = chunked
+        self._left = left
 
     def __enter__(self):
         return self
@@ -90,62 +86,53 @@ class Response:
     def close(self):
         self.connection.close()
 
-    def _refuse(self, message, remedy=None):
-        from .errors import HTTPError
+    def _refuse(self, fault, detail=None):
+        """Closes and raises what http_faults.failure makes of these."""
+        from .http_faults import failure
 
         self.close()
-        raise HTTPError(message, remedy)
-
-    def _cut(self, message):
-        from .errors import TruncationError
-
-        self.close()
-        raise TruncationError(message)
+        raise failure(fault, detail)
 
     def _line(self):
         line = b""
-        while len(line) < _MAX_LINE:
+        while line[-1:] != b"\n":
+            if len(line) >= _MAX_LINE or self._room < 0:
+                self._refuse("long")
             # In pieces, because `readline` allocates beforehand as much as it may return.
             piece = self.connection.readline(_PIECE)
             if piece is None:
                 yield
-                continue
-            line += piece
-            if piece[-1:] == b"\n" or not piece:
-                break
-        self._room -= len(line)
-        if line[-1:] != b"\n" and len(line) < _MAX_LINE:
-            self._cut("the response ends too early, in the middle of a line")
-        if line[-1:] != b"\n" or self._room < 0:
-            self._refuse("a line of the response, or all of them together, are too long", "This may be no HTTP server")
+            elif piece:
+                line += piece
+                self._room -= len(piece)
+            else:
+                self._refuse("cut-line")
         return line.rstrip(b"\r\n")
 
     def _read_head(self):
         line = yield from self._line()
         status = line[9:12]
-        digits = len(status) == 3 and status.isdigit() and not line[12:13].strip()
-        if line[:7] != b"HTTP/1." or line[8:9] != b" " or not digits:
-            self._refuse("the server does not speak HTTP/1: %s" % line[:40])
+        if line[:7] != b"HTTP/1." or line[8:9] != b" " or not status.isdigit() or line[12:13].strip() or len(status) < 3:
+            self._refuse("no-http", line[:40])
         self._version = line[7]
         self.status = int(status)
         self.reason = _text(line[13:])
-        self.headers = {}
+        self.headers = headers = {}
         while True:
             line = yield from self._line()
             if not line:
                 return
             name, colon, value = line.partition(b":")
             if not colon or not name or name != name.strip():
-                self._refuse("the server sent a malformed header line")
+                self._refuse("header")
             name = _text(name).lower()
             value = _text(value.strip(b" \t"))  # and nothing else: others would not take it for a space
-            known = self.headers.get(name)
-            if known is None:
-                self.headers[name] = value
-            elif name == "content-length" and known != value or name == "transfer-encoding":
-                self._refuse("the length of the response is ambiguous")
-            elif name != "content-length":
-                self.headers[name] = known + ", " + value
+            known = headers.get(name)
+            if known is not None and (name != _LENGTH or known != value):
+                if name == _LENGTH or name == _CODING:
+                    self._refuse("ambiguous")
+                value = known + ", " + value
+            headers[name] = value
 
     def readinto(self, buffer):
         """Fills `buffer` with the next bytes of the body; returns how many, 0 at its end.
@@ -160,35 +147,32 @@ class Response:
     def _take(self, buffer):
         """Reads what is left of a chunk, or of a body that has none. None: nothing has come yet."""
         left = self._left
-        if left and len(buffer):
-            n = self.connection.readinto(buffer, len(buffer) if left < 0 else min(len(buffer), left))
-            if n:
-                self._left -= n if left > 0 else 0
+        n = len(buffer)
+        if left and n:
+            n = self.connection.readinto(buffer, n if left < 0 else min(n, left))
+            if n and left > 0:
+                self._left -= n
             elif n == 0:
                 if left > 0:
-                    self._cut("the response ends %d bytes too early" % left)
+                    self._refuse("cut-body", left)
                 self._left = 0
             return n
         return 0
 
     def _next_chunk(self):
         """Reads the line before a chunk, and behind the last one the end of the body (RFC 9112, 7.1)."""
-        if self._first_chunk:
-            self._first_chunk = False
-        elif (yield from self._line()):
-            self._refuse("a chunk of the response has not the length that it said")
+        if self._chunked == _LATER_CHUNK and (yield from self._line()):
+            self._refuse("chunk-end")
+        self._chunked = _LATER_CHUNK
         self._room = _MAX_HEAD
         size = (yield from self._line()).partition(b";")[0].strip(b" \t")
-        for c in size:
-            if c not in _HEX:
-                size = b""
-        if not 0 < len(size) <= 8:
-            self._refuse("a chunk of the response has no length")
+        if size.strip(_HEX) or not 0 < len(size) <= 8:
+            self._refuse("chunk")
         self._left = int(size, 16)
         if not self._left:
             while (yield from self._line()):  # trailer fields
                 pass
-            self._chunked = False
+            self._chunked = 0
 
     def read(self, n=-1):
         """`n` bytes of the body, fewer only at its end; without `n` all of it, which must fit into memory."""
@@ -214,20 +198,6 @@ def _text(data):
         return "".join(chr(c) for c in data)
 
 
-def _field(name, value):
-    """A line of the request. Raises ConfigError for what would break it (RFC 9110, 5.1 and 5.5)."""
-    good = name and name.lower() not in _OURS
-    for c in name:
-        good = good and " " < c < "\x7f" and c not in _SEPARATORS
-    for c in value:
-        good = good and (c >= " " or c == "\t") and c != "\x7f"
-    if not good:
-        from .errors import ConfigError
-
-        raise ConfigError("the header field %s would break the request" % repr(name), "Correct its name or its value")
-    return "%s: %s\r\n" % (name, value)
-
-
 def get(url, context, headers=None, timeout_ms=10_000, address=None, transport=None):
     """GET `url` (https only) and return a Response, whose `close` also closes the connection.
 
@@ -238,8 +208,10 @@ def get(url, context, headers=None, timeout_ms=10_000, address=None, transport=N
     host, port, target = split_url(url)
     there = host if port == 443 else "%s:%d" % (host, port)
     request = "GET %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n" % (target, there)
-    for name in headers or ():
-        request += _field(name, str(headers[name]))
+    if headers:
+        from .http_fields import lines
+
+        request += lines(headers)
     # An IPv6 address stands in brackets in a URL, and without them everywhere else.
     connection = connect(host.strip("[]"), port, context, None, address, timeout_ms, transport)
     try:

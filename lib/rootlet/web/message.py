@@ -2,7 +2,8 @@
 
 from micropython import const
 
-from ..http import _field, split_url
+from ..http import split_url
+from ..http_fields import field
 
 _PIECE = const(1024)
 # May be sent again when nobody knows whether the first time arrived (RFC 9110, 9.2.2).
@@ -42,7 +43,7 @@ class Message:
         self.headers = {}
         for name in headers or ():
             value = str(headers[name])
-            _field(name, value)
+            field(name, value)
             self.headers[name] = value
         if json is not None:
             from json import dumps
@@ -53,7 +54,7 @@ class Message:
             self.headers["Authorization"] = "Basic " + base64(auth[0], auth[1])
         elif bearer is not None:
             self.headers["Authorization"] = "Bearer " + bearer
-            _field("Authorization", self.headers["Authorization"])
+            field("Authorization", self.headers["Authorization"])
         self._take_body(body, length)
 
     def _take_body(self, body, length):
@@ -103,7 +104,7 @@ class Message:
         lines = "%s %s HTTP/1.1\r\nHost: %s\r\n" % (self.method, self.target, host)
         self._default("Accept-Encoding", accept)
         for name in self.headers:
-            lines += _field(name, self.headers[name])
+            lines += field(name, self.headers[name])
         if not keep:
             lines += "Connection: close\r\n"
         if self.length is not None:

@@ -1,0 +1,23 @@
+"""Further header fields of a request. Imported when there are some."""
+
+_SEPARATORS = '"(),/:;<=>?@[\\]{}'
+_OURS = ("host", "connection", "content-length", "transfer-encoding")
+
+
+def lines(headers):
+    """The fields of the dict `headers` as lines. Raises ConfigError."""
+    return "".join([field(name, str(headers[name])) for name in headers])
+
+
+def field(name, value):
+    """A line of the request. Raises ConfigError for what would break it (RFC 9110, 5.1 and 5.5)."""
+    good = name and name.lower() not in _OURS
+    for c in name:
+        good = good and " " < c < "\x7f" and c not in _SEPARATORS
+    for c in value:
+        good = good and (c >= " " or c == "\t") and c != "\x7f"
+    if not good:
+        from .http_faults import failure
+
+        raise failure("field", repr(name))
+    return "%s: %s\r\n" % (name, value)
