@@ -9,7 +9,7 @@ from .pem import certificates
 
 _OTHER = const(4)  # certificate.py, key_kind
 _KEY_CERT_SIGN = const(0x04)  # certificate.py, key_usage
-_EKU_OTHER = const(1)  # certificate.py, extended_key_usage: neither serverAuth nor any
+_EKU_SERVER = const(2)  # certificate.py, extended_key_usage
 
 
 class CertificateStore:
@@ -80,7 +80,7 @@ def _record(der, webpki):
     if ca:
         if certificate.key_usage >= 0 and not certificate.key_usage & _KEY_CERT_SIGN:
             raise ValueError("is a CA that must not sign certificates (key usage)")
-        if certificate.extended_key_usage == _EKU_OTHER:
+        if certificate.extended_key_usage and not certificate.extended_key_usage & _EKU_SERVER:
             raise ValueError("is a CA for other purposes than TLS servers (extended key usage)")
         flags = 4
         if certificate.path_length >= 0:

@@ -17,6 +17,9 @@ from .errors import TLSError, entry
 _FAILURES = const(
     """
 2700|Certificate|has a certificate chain that was refused
+3000|Certificate|has a chain of more than eight intermediate certificates
+4c80||sent a public key that is none
+4e80||sent a public key on a curve that this firmware does not know
 6600||sent a handshake message that breaks the protocol
 6a00||sent a handshake message that does not fit into the buffers
 6e00||and this board agree on no way to connect
@@ -28,7 +31,7 @@ _FAILURES = const(
 7300||sent a handshake message that cannot be decoded
 7700||sent an unexpected message
 7880||closed the connection
-7a00|Certificate|sent a Certificate message that cannot be read
+7a00|Certificate|has a certificate whose key usage forbids this, or that cannot be read
 """
 )
 _UNKNOWN_CA = const(0x7680)

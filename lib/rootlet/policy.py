@@ -15,7 +15,6 @@ _RSA = const(0)
 _OTHER = const(4)
 _KEY_CERT_SIGN = const(0x04)
 _EKU_SERVER = const(2)
-_EKU_ANY = const(4)
 
 _DNS_NAME = const(0x82)
 _IP_ADDRESS = const(0x87)
@@ -145,7 +144,7 @@ class ChainPolicy:
     def _issuer(self, c):
         if not c.ca or not c.key_usage & _KEY_CERT_SIGN:
             return "issuer-not-ca"
-        if c.extended_key_usage and not c.extended_key_usage & (_EKU_SERVER | _EKU_ANY):
+        if c.extended_key_usage and not c.extended_key_usage & _EKU_SERVER:
             return "usage"
         if c.subject_end - c.subject == 2:
             return "issuer-empty"

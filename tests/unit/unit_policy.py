@@ -145,7 +145,8 @@ def test_issuer_rules():
         ({"extensions": [make.basic_constraints(), make.key_usage(0x82)]}, "issuer-not-ca"),
         ({"extensions": [make.basic_constraints()]}, None),
         ({"extra": [make.extended_key_usage(make.SERVER_AUTH)]}, None),
-        ({"extra": [make.extended_key_usage(make.ANY_EKU)]}, None),
+        ({"extra": [make.extended_key_usage(make.ANY_EKU)]}, "usage"),  # as OpenSSL has it
+        ({"extra": [make.extended_key_usage(make.ANY_EKU, make.SERVER_AUTH)]}, None),
         ({"extra": [make.extended_key_usage(make.CLIENT_AUTH)]}, "usage"),
         ({"extra": [make.extended_key_usage("1.3.6.1.5.5.7.3.4")]}, "usage"),
         ({"subject": name()}, "issuer-empty"),

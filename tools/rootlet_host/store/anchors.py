@@ -26,7 +26,6 @@ from .format import (
 _NAME_CONSTRAINTS = bytes.fromhex("0603551d1e")  # OID 2.5.29.30
 # As in lib/rootlet/certificate.py: critical extensions that are acted upon or may be ignored.
 _UNDERSTOOD = {f"2.5.29.{number}" for number in (15, 17, 19, 30, 32, 37)}
-_SERVERS = {ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE}
 # What Mbed TLS accepts from a CA: mbedtls_x509_crt_profile_default wants RSA keys of 2048 bits, and
 # MBEDTLS_MPI_MAX_SIZE ends at 8192.
 _RSA_BITS = range(2048, 8193)
@@ -160,7 +159,7 @@ def _ca_limits(certificate: x509.Certificate) -> tuple[int | None, bytes | None]
             raise UnfitCertificateError(
                 f"has the critical extension {extension.oid.dotted_string}, which boards refuse"
             )
-        if isinstance(extension.value, x509.ExtendedKeyUsage) and not _SERVERS & set(extension.value):
+        if isinstance(extension.value, x509.ExtendedKeyUsage) and ExtendedKeyUsageOID.SERVER_AUTH not in extension.value:
             raise UnfitCertificateError("is a CA for other purposes than TLS servers: its extendedKeyUsage says so")
     length = constraints.path_length
     return None if length is None else min(length, _MAX_PATH_LENGTH), _name_constraints(certificate)
