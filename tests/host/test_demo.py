@@ -107,7 +107,7 @@ def test_a_verified_get_from_a_server_made_on_the_spot(place: Place) -> None:
 
 def test_the_readme_shows_what_a_newcomer_sees(place: Place) -> None:
     shown = README.read_text(encoding="utf-8").split("```")
-    (block,) = (text.strip() for text in shown if "Loading trust store" in text)
+    (block,) = (text.strip().removeprefix("text\n") for text in shown if "Loading trust store" in text)
 
     def shape(text: str) -> list[str]:
         text = re.sub(r"(?m)^(board +)\S*micropython", r"\1micropython", text.strip())

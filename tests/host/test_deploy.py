@@ -19,7 +19,6 @@ from rootlet_host.board.transport import Board
 from rootlet_host.board.virtual import VirtualBoard
 from rootlet_host.demo import HOST, Pki, make_pki, serve
 from rootlet_host.deploy import (
-    DeployBoard,
     Deployment,
     Payload,
     compile_library,
@@ -92,7 +91,7 @@ def payload(library: dict[str, bytes], pki: Pki, **changes: Any) -> Payload:
 
 
 def on(virtual: VirtualBoard, wanted: Payload, **options: Any) -> Deployment:
-    with DeployBoard(virtual.port) as board:
+    with Board(virtual.port) as board:
         return deploy(board, wanted, **options)
 
 
@@ -272,7 +271,7 @@ def test_the_configuration_on_the_board_is_compact_and_what_the_board_reads(
     settings = {"job": {"url": "https://demo.test/ü"}, "watchdog_ms": 20_000, "stores": ["/certs/roots.rtlt"]}
     data = board_config.compact(settings)
     assert b": " not in data
-    with DeployBoard(fresh.port) as board:
+    with Board(fresh.port) as board:
         deploy(board, payload(library, pki, configuration=data))
         board.soft_reset()
         read = board.evaluate("__import__('rootlet.config').config.load('/rootlet.json')")
@@ -375,7 +374,7 @@ def test_a_flash_too_small_is_refused_before_the_first_byte(
     make_virtual_board: Make, library: dict[str, bytes], pki: Pki
 ) -> None:
     virtual = make_virtual_board(size="128K")
-    with DeployBoard(virtual.port) as board:
+    with Board(virtual.port) as board:
         with pytest.raises(HostError, match=r"rootlet needs \d+ bytes and the flash .* has \d+ free"):
             deploy(board, payload(library, pki))
         assert [name for name, _, _ in board.listdir("/")] == []
@@ -387,7 +386,7 @@ def test_a_flash_that_fills_up_all_the_same_leaves_no_half_file(
     virtual = make_virtual_board(size="128K")
     monkeypatch.setattr("rootlet_host.deploy._require_space", lambda *_: None)
     monkeypatch.setattr(Board, "require_space", lambda *_: None)
-    with DeployBoard(virtual.port) as board:
+    with Board(virtual.port) as board:
         with pytest.raises(HostError, match="flash") as caught:
             deploy(board, payload(library, pki))
         assert "\n" not in str(caught.value)
@@ -449,7 +448,7 @@ def test_ctrl_c_leaves_no_half_file_and_the_next_deployment_goes_on(
 def test_a_broken_configuration_on_the_board_is_no_obstacle(fresh: VirtualBoard, flash: Path) -> None:
     for text in ("{", "[]", '"x"'):
         (flash / "rootlet.json").write_text(text)
-        with contextlib.closing(DeployBoard(fresh.port)) as board:
+        with contextlib.closing(Board(fresh.port)) as board:
             board.open()
             assert configuration_on_board(board) is None
 

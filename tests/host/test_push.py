@@ -272,7 +272,7 @@ def test_a_board_without_rootlet_is_refused(
 
 def test_a_flash_too_small_is_refused(make_virtual_board: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     publisher = Publisher.make("p")
-    virtual = make_virtual_board(size="512K", heap="512K")
+    virtual = make_virtual_board(size="768K", heap="512K")
     with Board(virtual.port) as board:
         install_over_usb(board)
         free = board.free_bytes()

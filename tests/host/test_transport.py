@@ -238,6 +238,35 @@ def test_a_restart_runs_main_and_shows_what_it_prints(make_virtual_board: Make, 
         assert board.evaluate("6 * 7") == 42
 
 
+def test_a_restarted_program_is_not_disturbed_by_leaving(make_virtual_board: Make, tmp_path: Path) -> None:
+    (tmp_path / "main.py").write_text(
+        "import time\nprint('report')\ntry:\n    while True: time.sleep_ms(10)\nfinally: print('disturbed')\n"
+    )
+    virtual = make_virtual_board(directory=tmp_path)
+    with Board(virtual.port) as board:
+        board.restart(listen_s=5, until="report\r\n")
+        at = virtual.console_bytes
+    with pytest.raises(HostError, match="did not print"):
+        virtual.wait_for("disturbed", timeout_s=0.5, since=at)
+    with Board(virtual.port) as board:  # found running: interrupted, and started again
+        board.restart(listen_s=5, until="report\r\n")
+        assert board.evaluate("6 * 7") == 42
+        at = virtual.console_bytes
+    virtual.wait_for("report", since=at)
+
+
+def test_a_restarted_program_that_has_ended_is_not_started_again(make_virtual_board: Make, tmp_path: Path) -> None:
+    (tmp_path / "main.py").write_text("print('report')\n")
+    virtual = make_virtual_board(directory=tmp_path)
+    with Board(virtual.port) as board:
+        board.restart(listen_s=5, until=">>> ")
+        assert board.evaluate("6 * 7") == 42
+        starts = virtual.starts
+    with Board(virtual.port) as board:
+        assert board.evaluate("6 * 7") == 42
+    assert virtual.starts == starts
+
+
 def test_a_running_program_is_started_again_afterwards(make_virtual_board: Make, tmp_path: Path) -> None:
     (tmp_path / "main.py").write_text("import time\nprint('main runs')\nwhile True: time.sleep_ms(10)\n")
     virtual = make_virtual_board(directory=tmp_path)

@@ -18,6 +18,7 @@ from mpremote.transport import TransportExecError
 from mpremote.transport_serial import SerialTransport
 from rootlet_host.board.flash import parse_size
 from rootlet_host.board.output_filter import OutputFilter
+from rootlet_host.board.transport import Board, BoardError
 from rootlet_host.board.virtual import VirtualBoard
 from rootlet_host.errors import HostError, UsageError
 from rootlet_host.interpreter import find_micropython
@@ -451,3 +452,18 @@ def test_an_interpreter_without_raw_repl_is_an_error(tmp_path: Path) -> None:
     old.chmod(0o755)
     with pytest.raises(HostError, match=r"is MicroPython 1\.26\.1, whose Unix port has no raw REPL"):
         VirtualBoard(directory=tmp_path / "flash", interpreter=old).start()
+
+
+@pytest.mark.parametrize("here", ["/", "/a", "/a/b"])
+def test_files_are_renamed_by_their_absolute_paths_in_a_folder_too(
+    make_virtual_board: Callable[..., VirtualBoard], tmp_path: Path, here: str
+) -> None:
+    (tmp_path / "a/b").mkdir(parents=True)
+    (tmp_path / "old").write_text("content")
+    with Board(make_virtual_board(directory=tmp_path).port) as board:
+        board.run(f"import os\nos.chdir({here!r})\nos.rename('/old', '/a/b/new')\nos.rename('/a/b/new', '/a/newer')")
+        with pytest.raises(BoardError, match="ENOENT"):
+            board.run("os.rename('/old', '/a/b/new')")
+        assert board.evaluate("os.getcwd()") == here
+    assert (tmp_path / "a/newer").read_text() == "content"
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["a", "b", "newer"]

@@ -26,6 +26,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from .board.folder import FOLDER
 from .errors import EXIT_INTERRUPTED, HostError, UsageError
 from .files import write_atomic
 from .interpreter import find_micropython
@@ -43,7 +44,7 @@ _GRACE_S = 3.0
 _LAUNCHER = """
 import os, sys, vfs
 vfs.umount("/")
-vfs.mount(vfs.VfsPosix({root!r}), "/")
+vfs.mount(Folder({root!r}), "/")
 os.chdir("/")
 sys.path[:] = ["", ".frozen", "/lib"]
 for _name in ("boot.py", "main.py"):
@@ -324,7 +325,7 @@ def install_application(root: Path) -> None:
 
 def board_command(program: Path, root: Path) -> list[str]:
     """The command that starts the board whose flash is `root`."""
-    return [str(program), "-X", "heapsize=512k", "-c", _LAUNCHER.format(root=str(root))]
+    return [str(program), "-X", "heapsize=512k", "-c", FOLDER + _LAUNCHER.format(root=str(root))]
 
 
 def run_board(program: Path, root: Path, interrupts: Interrupts) -> int:

@@ -79,43 +79,6 @@ class Deployment:
         return sum(file.state in states for file in self.files)
 
 
-class DeployBoard(Board):
-    """A board that can be left while its program runs."""
-
-    _running = False
-
-    def restart(self, *, listen_s: float = 0.0, until: str | None = None) -> str:
-        """As `Session.restart`; the program is not stopped when the connection is closed."""
-        said = super().restart(listen_s=listen_s, until=until)
-        self._running = True
-        return said
-
-    def interrupt(self) -> None:
-        """As `Session.interrupt`."""
-        super().interrupt()
-        self._running = False
-
-    def _rename(self, old: str, new: str) -> None:
-        # MicroPython's VfsPosix (a virtual board whose flash is a folder) builds both absolute paths in one buffer, so
-        # that the second replaces the first (extmod/vfs_posix.c, vfs_posix_get_path_str); relative ones it passes on.
-        folder = new.rpartition("/")[0] or "/"
-        if not new.startswith("/") or old.rpartition("/")[0] != new.rpartition("/")[0]:
-            super()._rename(old, new)
-            return
-        self.run(f"import os\n_c = os.getcwd()\nos.chdir({folder!r})")
-        try:
-            super()._rename(old.rpartition("/")[2], new.rpartition("/")[2])
-        finally:
-            self.run("os.chdir(_c)")
-
-    def close(self) -> None:
-        """Leave the board as it is if its program was started here, else as it was found."""
-        if self._running and self._link is not None:
-            link, self._link = self._link, None
-            link.close()
-        super().close()
-
-
 def require_firmware(info: BoardInfo) -> None:
     """Raise `HostError` if rootlet cannot run on this firmware."""
     remedy = "see rootlet boards for firmware that can, then rootlet flash"
@@ -170,7 +133,7 @@ def _compile(source: Path, name: str) -> bytes:
 
 
 def deploy(
-    board: DeployBoard,
+    board: Board,
     payload: Payload,
     *,
     replace: bool = False,
@@ -217,7 +180,7 @@ def _wanted(payload: Payload, info: BoardInfo) -> dict[str, bytes]:
 
 
 def _write(
-    board: DeployBoard,
+    board: Board,
     changed: dict[str, bytes],
     stale: list[str],
     payload: Payload,
@@ -257,7 +220,7 @@ def _write(
             send(path)
 
 
-def _check_store(board: DeployBoard, payload: Payload, done: Deployment) -> None:
+def _check_store(board: Board, payload: Payload, done: Deployment) -> None:
     """Keep a newer store that the board has; let `push` refuse what it would refuse later. Fresh boards: nothing."""
     if payload.store is None:
         return
@@ -280,7 +243,7 @@ def _check_store(board: DeployBoard, payload: Payload, done: Deployment) -> None
     push(board, payload.store, path=payload.store_path, dry_run=True)
 
 
-def _stale(board: DeployBoard, info: BoardInfo, wanted: dict[str, bytes]) -> list[str]:
+def _stale(board: Board, info: BoardInfo, wanted: dict[str, bytes]) -> list[str]:
     """Modules in the library's folder that are none of ours any more; other files there are somebody else's."""
     found: list[str] = []
 
@@ -304,7 +267,7 @@ def _stale(board: DeployBoard, info: BoardInfo, wanted: dict[str, bytes]) -> lis
     return found
 
 
-def _remove_empty(board: DeployBoard, info: BoardInfo, folders: set[str]) -> None:
+def _remove_empty(board: Board, info: BoardInfo, folders: set[str]) -> None:
     top = info.path(LIBRARY)
     for folder in sorted(folders, reverse=True):
         if folder.startswith(top + "/") and not board.listdir(folder):
@@ -312,7 +275,7 @@ def _remove_empty(board: DeployBoard, info: BoardInfo, folders: set[str]) -> Non
                 board.remove(folder)
 
 
-def _require_ours(board: DeployBoard, info: BoardInfo, before: dict[str, str | None], wanted: dict[str, bytes]) -> None:
+def _require_ours(board: Board, info: BoardInfo, before: dict[str, str | None], wanted: dict[str, bytes]) -> None:
     """Refuse to write over a program that is not rootlet's."""
     for name in ("boot.py", "main.py"):
         path = info.path(name)
@@ -333,7 +296,7 @@ def _says_nothing(text: str) -> bool:
     return all(not line or line.startswith(("#", "import ")) for line in lines)
 
 
-def _require_space(board: DeployBoard, changed: dict[str, bytes], replaced: list[str], store: bytes | None) -> None:
+def _require_space(board: Board, changed: dict[str, bytes], replaced: list[str], store: bytes | None) -> None:
     """Refuse early what would end in a full disk. A file that is replaced is there twice for a moment."""
     info = board.identify()
     if not changed:

@@ -9,9 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from . import board_config
-from .board.transport import BoardInfo
+from .board.transport import Board, BoardInfo
 from .deploy import (
-    DeployBoard,
     Deployment,
     Payload,
     compile_library,
@@ -79,7 +78,7 @@ def deploy_command(
         "boot.py": read_file(device_root() / "boot.py", "the program"),
         "main.py": read_file(main or device_root() / "main.py", "the program"),
     }
-    with DeployBoard(port) as board:
+    with Board(port) as board:
         with Bar(quiet=as_json) as bar:
             bar.show("asking", 0, None)
             board.soft_reset()
@@ -170,7 +169,7 @@ def _store_paths(checked: dict[str, Any], info: BoardInfo, named: bool) -> list[
     return list(checked["stores"]) if named else [info.path(board_config.DEFAULT_STORE)]
 
 
-def _add_stores(board: DeployBoard, payload: Payload, paths: list[str], stores: list[bytes | None]) -> None:
+def _add_stores(board: Board, payload: Payload, paths: list[str], stores: list[bytes | None]) -> None:
     for number, (path, data) in enumerate(zip(paths, stores, strict=True)):
         if data is None:
             slots = (f"{path.removesuffix('.rtlt')}.{slot}/store.rtlt" for slot in "ab")
@@ -185,7 +184,7 @@ def _add_stores(board: DeployBoard, payload: Payload, paths: list[str], stores: 
             payload.copies[path] = data
 
 
-def _add_cafile(board: DeployBoard, payload: Payload, checked: dict[str, Any], data: bytes | None) -> None:
+def _add_cafile(board: Board, payload: Payload, checked: dict[str, Any], data: bytes | None) -> None:
     path = checked["cafile"]
     if data is not None:
         payload.copies[path] = data

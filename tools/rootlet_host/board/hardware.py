@@ -11,6 +11,8 @@ import enum
 import re
 import termios
 
+from .folder import FOLDER
+
 # A record is MARK, the nonce of this start, one letter, eight hexadecimal digits.
 MARK = b"\x00\x1b"
 NONCE_BYTES = 8
@@ -80,7 +82,7 @@ def start(kind, path, block, blocks, mark, uid, cause, run_main):
     try:
         if kind == 'directory':
             os.chdir('/')
-            fs = vfs.VfsPosix(path)
+            fs = Folder(path)
         else:
             fs = (vfs.VfsLfs2 if kind == 'littlefs' else vfs.VfsFat)(Flash())
         vfs.umount('/')
@@ -131,7 +133,7 @@ def start(kind, path, block, blocks, mark, uid, cause, run_main):
         except BaseException as error:
             sys.print_exception(error)
     __main = globals()
-    del __main['start']
+    del __main['start'], __main['Folder']
     gc.collect()
     v = sys.implementation.version
     tell('M', v[0] << 16 | v[1] << 8 | v[2])
@@ -155,7 +157,7 @@ def _compact(source: str) -> str:
     return "\n".join(lines)
 
 
-_PROGRAM = _compact(re.sub(r"\b(EXECUTING|BINARY)\b", lambda match: str(globals()[match[1]]), _SOURCE))
+_PROGRAM = _compact(re.sub(r"\b(EXECUTING|BINARY)\b", lambda match: str(globals()[match[1]]), FOLDER + _SOURCE))
 
 
 def program(

@@ -48,7 +48,8 @@ class Session:
         self._name = port
         self._timeout_s = timeout_s
         self._link: Link | None = None
-        self._was_running = False
+        self._was_running = False  # a program, when we came
+        self._restarted = False  # and has not been disturbed since
 
     def __enter__(self: _Session) -> _Session:
         self.open()
@@ -76,12 +77,16 @@ class Session:
         self._link = link
 
     def close(self) -> None:
-        """Leave the board as it was found: at its prompt, or running its program from the beginning."""
+        """Leave the board as it was found: at its prompt, or running its program from the beginning.
+
+        A program that `restart` started goes on.
+        """
         if self._link is None:
             return
         link, self._link = self._link, None
-        with contextlib.suppress(LinkError), link.guarded():
-            link.port.write(b"\r\x03\x02\x04" if self._was_running else b"\r\x03\x02")
+        if not self._restarted:
+            with contextlib.suppress(LinkError), link.guarded():
+                link.port.write(b"\r\x03\x02\x04" if self._was_running else b"\r\x03\x02")
         link.close()
 
     @property
@@ -99,21 +104,25 @@ class Session:
         """Stop whatever runs on the board and bring it back to the raw REPL, from whatever state."""
         link = self._open_link
         with link.guarded():
+            if self._restarted:
+                self._was_running = not link.at_prompt(_PROMPT_PATIENCE_S)
+                self._restarted = False
             if not link.enter_raw(self._timeout_s):
                 raise LinkError(f"the board on {link.device} cannot be interrupted", remedy="reset the board")
 
     def soft_reset(self) -> None:
         """Start over with an empty heap: boot.py runs, main.py does not."""
+        self.interrupt()
         link = self._open_link
         self._forget()
         with link.guarded():
-            if not link.enter_raw(self._timeout_s) or not link.soft_reset_raw(self._timeout_s):
+            if not link.soft_reset_raw(self._timeout_s):
                 raise LinkError(f"the board on {link.device} does not come back from a reset", remedy="reset the board")
 
     def restart(self, *, listen_s: float = 0.0, until: str | None = None) -> str:
         """Run boot.py and main.py, and return what they print within `listen_s` seconds or up to the text `until`.
 
-        The program goes on running; the next call of another method interrupts it.
+        The program goes on running, also after `close`; the next call of another method interrupts it.
         """
         link = self._open_link
         self._forget()
@@ -123,7 +132,7 @@ class Session:
             link.port.write(b"\x04")
             link.read_until(1, b"soft reboot\r\n", timeout=None, timeout_overall=self._timeout_s)
             link.in_raw_repl = False
-            self._was_running = False
+            self._restarted = True
             if not listen_s:
                 return ""
             ending = until.encode() if until else b"\x04\x04"
