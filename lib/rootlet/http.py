@@ -112,7 +112,8 @@ class Response:
     def _read_head(self):
         line = yield from self._line()
         status = line[9:12]
-        if line[:7] != b"HTTP/1." or line[8:9] != b" " or not status.isdigit() or line[12:13].strip() or len(status) < 3:
+        good = line[:7] == b"HTTP/1." and line[8:9] == b" " and len(status) == 3 and status.isdigit()
+        if not good or line[12:13].strip():
             self._refuse("no-http", line[:40])
         self._version = line[7]
         self.status = int(status)
