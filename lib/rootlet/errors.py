@@ -31,6 +31,7 @@ class TLSError(OSError):
 # NetworkError        Wi-Fi or Ethernet did not come up.
 # ConfigError         The application asked for something that makes no sense or is not safe.
 # UnsupportedError    The firmware lacks what is needed.
+# OutOfMemoryError    There is not enough for a connection, found out beforehand (rootlet.memory).
 # HandshakeError      The handshake failed for a reason other than the certificates.
 # AlertError          The server ended the handshake; `alert` is the number it gave (RFC 8446, 6.2), or None.
 # CertificateError    The server's chain was refused.
@@ -50,6 +51,7 @@ Clock||Set the clock (rootlet.clock.synchronise, or machine.RTC) before connecti
 Entropy||Use a board whose firmware has a working hardware random number generator
 Config||Correct the argument
 Unsupported||Use a newer firmware
+OutOfMemory||Free memory first: fewer modules, smaller buffers
 TrustStore||Push a fresh store: rootlet push
 Signature|TrustStore|Take the store from its publisher: it was changed, is unsigned, or is somebody else's
 Rollback|TrustStore|Build a store with a higher sequence, or push with --rollback

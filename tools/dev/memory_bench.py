@@ -23,8 +23,10 @@ from measuring.workbench import HOST, PACKAGE, REPOSITORY, MeasurementError, Tar
 BUILD = REPOSITORY / "build"
 SCRIPT = Path(__file__).with_name("build_micropython32.sh")
 
-FROZEN, COMPILED = "frozen", "mpy"
+FROZEN, COMPILED = "frozen", "mpy"  # rootlet in the firmware, and as files
+PYTHON_HEAP, SYSTEM_HEAP = "python", "system"  # where Mbed TLS allocates: as on an STM32, and as on an ESP32
 LOW_BYTES = 24 * 1024
+LOW_SYSTEM_BYTES = 6 * 1024
 HIGH_BYTES = 192 * 1024
 STEP_BYTES = 256
 WATCHED_HEAP_BYTES = 1 << 20  # ample, so that what is watched is what the job wants, not what it gets
@@ -64,6 +66,8 @@ CONFIGURATIONS = (
     Configuration("dtls", "full store, DTLS", "job_dtls", needs="datagrams"),
     Configuration("psk", "pre-shared key", "job_psk", stores=False, needs="psk"),
 )
+# What rootlet.memory.preflight decides by.
+PREFLIGHT = Configuration("preflight", "full store, after a preflight", "job_preflight")
 
 
 @dataclass(frozen=True)
@@ -81,12 +85,17 @@ class Phase:
 
 @dataclass(frozen=True)
 class Result:
-    """What one configuration needs with one kind of chain, rootlet being installed in one way (`packaging`)."""
+    """What one configuration needs with one kind of chain, rootlet being installed in one way (`packaging`).
+
+    `preflight_bytes`: what was free in the Python heap, and what beside Mbed TLS's record buffers, in the least heap.
+    """
 
     chain: str
     configuration: str
     packaging: str
+    tls_heap: str
     least_heap_bytes: int
+    preflight_bytes: tuple[int, ...] = ()
     phases: list[Phase] = field(default_factory=list)
 
     @property
@@ -106,15 +115,17 @@ class Result:
         return next((phase for phase in self.phases if phase.name == name), None)
 
 
-def build(packaging: str, *, skip: bool) -> Path:
+def build(packaging: str, tls_heap: str = PYTHON_HEAP, *, skip: bool) -> Path:
     """The 32-bit interpreter, with rootlet in it for FROZEN. Built first, unless `skip`.
 
     Raises MeasurementError, with the build's own words, where it cannot be built.
     """
-    output = BUILD / ("micropython32-frozen" if packaging == FROZEN else "micropython32")
+    folder = "micropython32" + ("-system" if tls_heap == SYSTEM_HEAP else "")
+    output = BUILD / (folder + ("-frozen" if packaging == FROZEN else ""))
     interpreter = output / "micropython"
     if not skip:
         environment = {name: value for name, value in os.environ.items() if name != "FROZEN"}
+        environment["TLS_HEAP"] = tls_heap
         if packaging == FROZEN:
             environment["FROZEN"] = str(PACKAGE)
         done = subprocess.run(
@@ -225,7 +236,9 @@ class Bench(Workbench):
         library = [] if packaging == FROZEN else [self.library]
         return ":".join([str(self.programs), *map(str, library), ".frozen"])
 
-    def measure(self, configuration: Configuration, target: Target, packaging: str, interpreter: Path) -> Result:
+    def measure(
+        self, configuration: Configuration, target: Target, packaging: str, tls_heap: str, interpreter: Path
+    ) -> Result:
         """Watch the job once in an ample heap, then search for the least heap that it completes with."""
         environment = {**os.environ, "MICROPYPATH": self.path(packaging)}
         with self.around(configuration, target) as (port, more):
@@ -241,13 +254,18 @@ class Bench(Workbench):
             raise MeasurementError(f"{configuration.key} failed: {(watched.stdout + watched.stderr).strip()[-500:]}")
         phases = [Phase(*values) for values in json.loads(watched.stdout.strip().splitlines()[-1])]
 
+        said: dict[int, str] = {}
+
         def works(heap_bytes: int) -> tuple[bool, str]:
             with self.around(configuration, target) as (port, more):
                 command = self.command(configuration, target, port, interpreter, heap_bytes, "complete")
-                return completes(command, RUN_LIMIT_S, {**environment, **more})
+                worked, said[heap_bytes] = completes(command, RUN_LIMIT_S, {**environment, **more})
+                return worked, said[heap_bytes]
 
-        least = least_size(works, LOW_BYTES, HIGH_BYTES, STEP_BYTES)
-        return Result(target.key_kind, configuration.key, packaging, least, phases)
+        low = LOW_BYTES if tls_heap == PYTHON_HEAP else LOW_SYSTEM_BYTES
+        least = least_size(works, low, HIGH_BYTES, STEP_BYTES)
+        free = tuple(map(int, said[least].split())) if configuration is PREFLIGHT else ()
+        return Result(target.key_kind, configuration.key, packaging, tls_heap, least, free, phases)
 
 
 def missing(configuration: Configuration, interpreter: Path) -> str | None:

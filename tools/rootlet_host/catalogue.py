@@ -53,6 +53,7 @@ class Board:
     variant: str | None = None
     formats: tuple[str, ...] = ()
     ram_kib: int | None = None
+    heap_kib: int | None = None
     psram: bool = False
     fs_type: str | None = None
     fs_kib: int | None = None
@@ -181,6 +182,7 @@ _TYPES: dict[str, type] = {
     "variant": str,
     "formats": list,
     "ram_kib": int,
+    "heap_kib": int,
     "psram": bool,
     "fs_type": str,
     "fs_kib": int,

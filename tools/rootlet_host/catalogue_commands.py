@@ -66,6 +66,8 @@ def _show(board: Board) -> None:
     if board.flash_kib is not None:
         rows.append(("flash", f"{board.flash_kib} KiB", "flash_kib"))
     rows.append(("RAM", f"{_number(board.ram_kib)} KiB" + (" and external RAM" if board.psram else ""), "ram_kib"))
+    if board.heap_kib is not None:
+        rows.append(("Python heap", f"{board.heap_kib} KiB", "heap_kib"))
     rows.append(("file system", _file_system(board), "fs_kib" if "fs_kib" in board.sources else "fs_type"))
     rows.append(("network", ", ".join(board.network) or "none in stock firmware", "network"))
     rows.append(("TLS in stock firmware", {True: "yes", False: "no", None: "unknown"}[board.tls], "tls"))

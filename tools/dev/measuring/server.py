@@ -2,7 +2,8 @@
 
     python server.py CHAIN_AND_KEY.pem [CLIENTS_CA.pem]
 
-With a second file it demands a certificate of that CA from its clients. Prints its port. `GET /N` is answered with N bytes; whatever else, with none. It ends with its standard input.
+With a second file it demands a certificate of that CA from its clients. Prints its port. `GET /N` is answered with
+N bytes; whatever else, with none. It ends with its standard input.
 """
 
 from __future__ import annotations

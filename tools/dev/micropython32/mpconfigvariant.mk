@@ -18,3 +18,7 @@ FROZEN_MANIFEST = $(VARIANT_DIR)/manifest.py
 # heap_peak.c counts what passes through these.
 LDFLAGS_EXTRA += -Wl,--wrap=gc_alloc,--wrap=gc_realloc
 LDFLAGS_EXTRA += -Wl,--wrap=m_tracked_calloc,--wrap=m_tracked_free
+
+ifeq ($(ROOTLET_TLS_HEAP),system)
+CFLAGS += -DROOTLET_TLS_SYSTEM_HEAP
+endif
