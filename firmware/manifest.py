@@ -14,4 +14,5 @@ for _name in options.packages or ():
         _files += [_path[len("rootlet/") :] for _path, _ in json.load(_list)["urls"]]
 with open("../lib/package.json") as _list:
     metadata(version=json.load(_list)["version"])
-package("rootlet", files=sorted(set(_files)) or None, base_path="../lib")
+# Without line numbers, as `rootlet deploy` compiles it.
+package("rootlet", files=sorted(set(_files)) or None, base_path="../lib", opt=3)

@@ -1,3 +1,5 @@
 """Host side of rootlet: the command `rootlet` and the library behind it."""
 
-__version__ = "0.1.0"
+from .paths import device_version
+
+__version__ = device_version()

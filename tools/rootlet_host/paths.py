@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from .errors import UsageError
@@ -22,3 +23,12 @@ def device_root() -> Path:
 def device_library() -> Path:
     """The folder to put on a board's `sys.path`: it contains the package `rootlet`."""
     return device_root() / "lib"
+
+
+def device_version() -> str:
+    """The version of the device library, which is the version of everything: it stands there and nowhere else."""
+    text = (device_library() / "rootlet" / "__init__.py").read_text("utf-8")
+    found = re.search(r'^__version__ = "([^"]+)"$', text, re.MULTILINE)
+    if found is None:
+        raise UsageError("the device files of rootlet are damaged", remedy="reinstall rootlet")
+    return found[1]
