@@ -109,7 +109,9 @@ class Connection(io.IOBase):
         return went
 
     def close(self):
+        """Closes the transport, too. Reads, writes and settings raise TLSError from then on."""
         if self._stream is not None:
+            self._ended = False
             stream, self._stream = self._stream, None
             stream.close()  # also closes the transport
             if not self._handshake.over:
@@ -136,12 +138,14 @@ class Connection(io.IOBase):
         return -1
 
     def setblocking(self, flag):
+        self._check_open()
         self._observer.dry = False
         self._blocking = bool(flag)
         self._stream.setblocking(flag)
 
     def settimeout(self, seconds):
         """Limits each single wait for the transport to `seconds`; None waits for ever, 0 not at all."""
+        self._check_open()
         self._timeout_s = seconds
         self._observer.dry = False
         self._blocking = seconds is None or seconds > 0
@@ -150,6 +154,7 @@ class Connection(io.IOBase):
     def set_deadline(self, timeout_ms):
         """Gives everything from now on `timeout_ms` together; None ends that. A limit for each wait cannot stop a
         server that sends one byte at a time."""
+        self._check_open()
         self._observer.set_deadline(None if timeout_ms is None else ticks_add(ticks_ms(), timeout_ms))
         if timeout_ms is None:
             self.settimeout(self._timeout_s)
@@ -159,6 +164,7 @@ class Connection(io.IOBase):
 
     def cipher(self):
         """(cipher suite name, TLS version) as Mbed TLS calls them; None before the handshake is over."""
+        self._check_open()
         # Mbed TLS has no names to give then, and MicroPython would read them from address 0.
         return self._stream.cipher() if self._handshake.over else None
 
@@ -227,12 +233,19 @@ class Connection(io.IOBase):
         if self._blocking or nothing_came:
             self._ended = True
 
+    def _check_open(self):
+        if self._stream is None:
+            raise self._fail(None)
+
     def _fail(self, error):
         if self._stream is None:
             if self._refusal is not None:
                 return self._refusal  # again: a client may have swallowed it the first time
-            error = OSError(9)  # EBADF, as a closed socket says
-        elif not self._handshake.over:
+            from .errors import TLSError
+
+            # EBADF, as a closed socket says.
+            return TLSError("%s: the connection is closed" % self._handshake.host, "Connect again", OSError(9))
+        if not self._handshake.over:
             self.close()  # before the handshake frees what the stream uses
             self._refusal = self._handshake.fail(error)
             return self._refusal
