@@ -13,14 +13,15 @@ from micropython import const
 from .handshake import Handshake
 from .observer import HandshakeObserver
 
-_ALERT = const(21)  # RFC 5246, 6.2.1
+_CHANGE_CIPHER_SPEC = const(20)  # RFC 5246, 6.2.1
+_ALERT = const(21)
 _HANDSHAKE = const(22)
 _CERTIFICATE = const(11)  # RFC 5246, 7.4
 _CERTIFICATE_REQUEST = const(13)
 _RECORD_HEADER = const(13)  # type, version (2), epoch (2), sequence number (6), length (2): RFC 6347, 4.1
 _MESSAGE_HEADER = const(12)  # type, length (3), sequence number (2), fragment's offset (3) and length (3): 4.2.2
 _MAX_FRAGMENTS = const(64)
-_MAX_DATAGRAM = const(2048)
+MAX_DATAGRAM = const(2048)
 _OVERHEAD = const(80)  # IPv6, UDP and record headers, and what encryption adds with GCM: 40 + 8 + 13 + 24 at most
 _POLL_READ = const(1)
 _TURN_MS = const(10)  # how often Mbed TLS gets to look at its timers
@@ -34,9 +35,13 @@ class DatagramObserver(HandshakeObserver):
         self._certificate = None  # the message as far as it came
         self._pieces = []  # [start, end] of what came, sorted and apart
         self.answered = False  # the server takes part in the handshake
+        self._last = 0  # bits: ChangeCipherSpec came, Finished (or what looks like it) came
 
     def readinto(self, buffer):
         try:
+            if self._last == 3:
+                # Mbed TLS has taken both and asks for more. A forged or damaged Finished looks the same.
+                self.over = True
             datagram = self._receive(len(buffer))
             if datagram is None:
                 if self._deadline_ms is not None:
@@ -63,7 +68,7 @@ class DatagramObserver(HandshakeObserver):
     def _receive(self, limit):
         # readinto would go on with the next datagram where one ends.
         try:
-            datagram = self._sock.recv(min(limit, _MAX_DATAGRAM))
+            datagram = self._sock.recv(min(limit, MAX_DATAGRAM))
         except OSError as error:
             if abs(error.errno) == EAGAIN:
                 return None
@@ -98,6 +103,10 @@ class DatagramObserver(HandshakeObserver):
                     self._watch_messages(data, start, end)
                 elif data[at] == _ALERT and end - start == 2 and data[start] == 2:
                     self.alert = data[start + 1]
+                elif data[at] == _CHANGE_CIPHER_SPEC:
+                    self._last |= 1
+            elif data[at] == _HANDSHAKE:
+                self._last |= 2
             at = end
 
     def _watch_messages(self, data, at, end):
@@ -158,6 +167,18 @@ class _DatagramHandshake(Handshake):
     PROTOCOL = getattr(tls, "PROTOCOL_DTLS_CLIENT", None)
     Observer = DatagramObserver
 
+    verified = False  # the server's chain was, to its end
+
+    def __init__(self, context, *arguments):
+        super().__init__(context, *arguments)
+        self.psk = context.psk
+
+    def _verify(self, der, depth):
+        result = super()._verify(der, depth)
+        if not depth and not result:
+            self.verified = True
+        return result
+
 
 class DatagramConnection:
     """Datagrams to and from one verified server. Made by `connect`."""
@@ -177,6 +198,13 @@ class DatagramConnection:
 
     def send(self, data):
         """Sends `data` as one datagram, at most `max_bytes`. It may get lost without notice. Raises TLSError."""
+        self._check_size(data)
+        try:
+            return self._stream.send(data)
+        except BaseException as error:
+            raise self._fail(error)
+
+    def _check_size(self, data):
         if len(data) > self.max_bytes:
             from .errors import ConfigError
 
@@ -184,28 +212,16 @@ class DatagramConnection:
                 "%d bytes do not fit into a datagram, %d do" % (len(data), self.max_bytes),
                 "Send less at a time (CoAP: block-wise transfer, RFC 7959), or raise mtu",
             )
-        try:
-            return self._stream.send(data)
-        except BaseException as error:
-            raise self._fail(error)
 
-    def recv(self, n=_MAX_DATAGRAM, timeout_ms=None):
+    def recv(self, n=MAX_DATAGRAM, timeout_ms=None):
         """The content of one datagram, of at most `n` bytes: give room for all that can come.
 
         None when none came within `timeout_ms` (None: no limit), b"" when the server has ended the connection. Raises
         TLSError.
         """
-        observer = self._handshake.observer
         deadline_ms = None if timeout_ms is None else ticks_add(ticks_ms(), timeout_ms)
         while True:
-            try:
-                data = self._stream.recv(n)
-            except OSError as error:
-                if error.errno != EAGAIN:
-                    raise self._fail(error)
-                data = None
-            except BaseException as error:
-                raise self._fail(error)
+            data = self._receive(n)
             if data is not None:
                 return data
             left_ms = -1
@@ -213,7 +229,18 @@ class DatagramConnection:
                 left_ms = ticks_diff(deadline_ms, ticks_ms())
                 if left_ms <= 0:
                     return None
-            observer._poll(_POLL_READ, left_ms)
+            self._handshake.observer._poll(_POLL_READ, left_ms)
+
+    def _receive(self, n):
+        """What Mbed TLS has of at most `n` bytes, None if nothing."""
+        try:
+            return self._stream.recv(n)
+        except OSError as error:
+            if error.errno == EAGAIN:
+                return None
+            raise self._fail(error)
+        except BaseException as error:
+            raise self._fail(error)
 
     def close(self):
         if self._stream is not None:
@@ -222,6 +249,8 @@ class DatagramConnection:
 
     def cipher(self):
         """(cipher suite name, DTLS version) as Mbed TLS calls them."""
+        if self._stream is None:
+            raise self._fail(None)
         return self._stream.cipher()
 
     def peer_certificate(self):
@@ -234,7 +263,9 @@ class DatagramConnection:
 
     def _fail(self, error):
         if self._stream is None:
-            error = OSError(9)  # EBADF, as a closed socket says
+            from .errors import TLSError
+
+            return TLSError("%s: the connection is closed" % self._handshake.host, "Connect again", OSError(9))
         from .diagnosis import from_stream
 
         error = from_stream(error, self._handshake.observer, self._handshake.host)
@@ -250,26 +281,42 @@ def connect(host, port, context, server_hostname=None, address=None, timeout_ms=
 
     Raises what `rootlet.connect` raises, UnsupportedError on firmware without DTLS. Nothing is left open then.
     """
+    handshake, sock = begin(host, port, context, server_hostname, address, ticks_add(ticks_ms(), timeout_ms))
+    try:
+        return DatagramConnection(handshake, sock, mtu)
+    except OSError as error:
+        raise explained(error, handshake)
+
+
+async def connect_async(host, port, context, server_hostname=None, address=None, timeout_ms=30_000, mtu=1280):
+    """Like `connect`, for asyncio: a dtls_aio.AsyncDatagramConnection, whose `send` and `recv` are awaited."""
+    from .dtls_aio import connect
+
+    return await connect(host, port, context, server_hostname, address, timeout_ms, mtu)
+
+
+def begin(host, port, context, server_hostname, address, deadline_ms):
+    """(handshake that is ready to run, its socket)."""
     if _DatagramHandshake.PROTOCOL is None:
         from .errors import UnsupportedError
 
         raise UnsupportedError("this firmware has no DTLS", "Use MicroPython 1.25 or later, or TLS on TCP")
-    deadline_ms = ticks_add(ticks_ms(), timeout_ms)
     sock = _open(address or host, port)
     try:
-        handshake = context.handshake(sock, server_hostname or host, deadline_ms, _DatagramHandshake)
+        return context.handshake(sock, server_hostname or host, deadline_ms, _DatagramHandshake), sock
     except BaseException:
         sock.close()
         raise
-    try:
-        return DatagramConnection(handshake, sock, mtu)
-    except OSError as error:
-        from .errors import DeadlineError
 
-        if context.psk and handshake.observer.answered and isinstance(error, DeadlineError):
-            # A record that fails its integrity check is dropped without a word: RFC 6347, 4.1.2.7.
-            error.remedy += ". With DTLS this is also how another pre-shared key shows: compare identity and key"
-        raise
+
+def explained(error, handshake):
+    """`error`, with a remedy that only DTLS needs."""
+    from .errors import DeadlineError
+
+    if handshake.psk and handshake.observer.answered and isinstance(error, DeadlineError):
+        # A record that fails its integrity check is dropped without a word: RFC 6347, 4.1.2.7.
+        error.remedy += ". With DTLS this is also how another pre-shared key shows: compare identity and key"
+    return error
 
 
 def _open(address, port):

@@ -24,6 +24,7 @@ from support.programs import daemon, free_port, program
 
 pytestmark = pytest.mark.servers
 
+WAYS = pytest.mark.parametrize("asynchronous", [False, True], ids=["blocking", "asyncio"])
 PROGRAM = Path(__file__).parent / "scripts" / "dtls.py"
 KEY = b"0123456789abcdef"  # coap-server takes text
 PSK = ["board", {"hex": KEY.hex()}]
@@ -137,10 +138,13 @@ def wait_for_udp(port: int) -> None:
     raise AssertionError(f"nobody serves UDP port {port}")
 
 
+@WAYS
 @pytest.mark.parametrize("version", versions.ALL)
-def test_datagrams_come_back_as_they_were_sent(version: str, identity: pki.Issued, gnutls: Serve, talk: Talk) -> None:
+def test_datagrams_come_back_as_they_were_sent(
+    version: str, asynchronous: bool, identity: pki.Issued, gnutls: Serve, talk: Talk
+) -> None:
     with gnutls(identity) as port:
-        result = talk(port, version=version)
+        result = talk(port, version=version, asynchronous=asynchronous)
     assert result["kind"] is None, result
     assert result["cipher"][1] == "DTLSv1.2" and "-ECDHE-ECDSA-" in result["cipher"][0]
     assert result["anchors"] == 1
@@ -161,27 +165,40 @@ def test_certificate_message_in_pieces_is_read(
     assert max(line.sizes) <= mtu and len(line.sizes) > 2000 // mtu
 
 
+@WAYS
 @pytest.mark.parametrize(
     ("case", "kind"),
     [("wrong host", "HostnameError"), ("expired", "ExpiredError"), ("stranger", "UnknownIssuerError")],
 )
-def test_bad_chain_is_refused_in_words(case: str, kind: str, root: pki.Authority, openssl: Serve, talk: Talk) -> None:
+def test_bad_chain_is_refused_in_words(
+    case: str, kind: str, asynchronous: bool, root: pki.Authority, openssl: Serve, talk: Talk
+) -> None:
     bad = {
         "wrong host": lambda: root.issue("other.example.org"),
         "expired": lambda: root.issue(HOST, not_after=pki.now() - pki.days(0.5)),
         "stranger": lambda: pki.make_ca("stranger").issue(HOST),
     }[case]()
     with openssl(bad) as port:
-        result = talk(port)
+        result = talk(port, asynchronous=asynchronous)
     assert result["kind"] == kind, result
 
 
-def test_silence_meets_the_deadline_and_nobody_is_a_refusal(talk: Talk) -> None:
+@WAYS
+def test_silence_meets_the_deadline_and_nobody_is_a_refusal(asynchronous: bool, talk: Talk) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
         silent.bind(("127.0.0.1", 0))
-        result = talk(silent.getsockname()[1], timeout_ms=400)
+        result = talk(silent.getsockname()[1], timeout_ms=400, asynchronous=asynchronous)
         assert result["kind"] == "DeadlineError" and 390 <= result["elapsed_ms"] < 1500
-    assert talk(free_port(socket.SOCK_DGRAM), timeout_ms=2000)["kind"] == "ConnectError"
+        assert result["beats"] > 100 or not asynchronous, "the loop stood still"
+    result = talk(free_port(socket.SOCK_DGRAM), timeout_ms=2000, asynchronous=asynchronous)
+    assert result["kind"] == "ConnectError"
+
+
+def test_cancelled_handshakes_leave_no_socket_and_no_memory(identity: pki.Issued, openssl: Serve, talk: Talk) -> None:
+    with openssl(identity) as port:
+        result = talk(port, asynchronous=True, steps=24)
+    assert result["finished"] < 2 * 24
+    assert result["after"] - result["before"] <= 1024
 
 
 def test_datagram_that_would_not_pass_is_refused(identity: pki.Issued, openssl: Serve, talk: Talk) -> None:
@@ -192,14 +209,15 @@ def test_datagram_that_would_not_pass_is_refused(identity: pki.Issued, openssl: 
     assert result["kind"] == "ConfigError" and "521 bytes" in result["message"]
 
 
-def test_pre_shared_key_is_enough_for_openssl(openssl: Serve, talk: Talk) -> None:
+@WAYS
+def test_pre_shared_key_is_enough_for_openssl(asynchronous: bool, openssl: Serve, talk: Talk) -> None:
     options = ("-psk", KEY.hex(), "-nocert")
     with openssl(None, *options) as port:
-        result = talk(port, context={"psk": PSK}, wait_ms=1)
+        result = talk(port, context={"psk": PSK}, wait_ms=1, asynchronous=asynchronous)
     assert result["kind"] is None, result
     assert "-PSK-" in result["cipher"][0] and result["certificate"] is False
     with openssl(None, *options) as port:
-        wrong = talk(port, context={"psk": ["board", {"hex": "00" * 16}]}, timeout_ms=1500)
+        wrong = talk(port, context={"psk": ["board", {"hex": "00" * 16}]}, timeout_ms=1500, asynchronous=asynchronous)
     assert wrong["kind"] == "DeadlineError" and "pre-shared key" in wrong["remedy"], wrong
 
 
@@ -239,24 +257,32 @@ def fast(faketime: str) -> dict[str, str]:
 
 
 def check_bad_line(
-    gnutls: Serve, talk: Talk, identity: pki.Issued, faketime: str, to_server: list[str], to_client: list[str]
+    gnutls: Serve,
+    talk: Talk,
+    identity: pki.Issued,
+    faketime: str,
+    to_server: list[str],
+    to_client: list[str],
+    asynchronous: bool = False,
 ) -> None:
     environment = fast(faketime)
+    request = {"timeout_ms": 120_000, "tries": 20, "wait_ms": 4000, "asynchronous": asynchronous}
     with gnutls(identity, environment=environment) as port, BadLine(port, to_server, to_client) as line:
-        result = talk(line.port, environment=environment, timeout_ms=120_000, tries=20, wait_ms=4000)
+        result = talk(line.port, environment=environment, **request)
     assert result["kind"] is None, result
     assert result["anchors"] == 1
     # Answers may be those to a datagram that was said before.
     assert all(heard in HELLO for heard in result["heard"]), result
 
 
+@WAYS
 @pytest.mark.parametrize("seed", range(6))
 def test_line_that_loses_three_of_ten_datagrams_is_endured(
-    seed: int, identity: pki.Issued, gnutls: Serve, talk: Talk, faketime: str
+    seed: int, asynchronous: bool, identity: pki.Issued, gnutls: Serve, talk: Talk, faketime: str
 ) -> None:
     dice = random.Random(seed)
     fates = [[DROP if dice.random() < 0.3 else PASS for _ in range(400)] for _ in range(2)]
-    check_bad_line(gnutls, talk, identity, faketime, *fates)
+    check_bad_line(gnutls, talk, identity, faketime, *fates, asynchronous)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -276,13 +302,14 @@ FATES = st.lists(st.sampled_from([PASS, DROP, TWICE, LATE]), max_size=12)
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
-@given(to_server=FATES, to_client=FATES)
+@given(to_server=FATES, to_client=FATES, asynchronous=st.booleans())
 def test_loss_repetition_and_disorder_end_in_a_verified_connection(
     to_server: list[str],
     to_client: list[str],
+    asynchronous: bool,
     identity: pki.Issued,
     gnutls: Serve,
     talk: Talk,
     faketime: str,
 ) -> None:
-    check_bad_line(gnutls, talk, identity, faketime, to_server, to_client)
+    check_bad_line(gnutls, talk, identity, faketime, to_server, to_client, asynchronous)
