@@ -14,7 +14,7 @@ SEED ?= 1
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test fuzz lint versions micropython32 conformance flash boards virtual deploy push bench memory packages clean
+.PHONY: help setup run test fuzz lint versions micropython32 conformance flash boards virtual deploy push bench memory soak packages clean
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "  make %-15s %s\n", $$1, $$2}'
@@ -50,6 +50,9 @@ micropython32: ## Build a 32-bit MicroPython whose Mbed TLS uses the Python heap
 fuzz: $(STAMP) ## Fuzz what reads untrusted bytes: a million inputs (INPUTS=..., others with SEED=...)
 	@$(PIP) -e '.[fuzz]' || echo "There is no atheris for this Python: hypothesis and inputs changed by chance do all of it."
 	@$(BIN)/pytest tests/fuzz --fuzz-inputs $(INPUTS) --fuzz-seed $(SEED) $(ARGS)
+
+soak: $(STAMP) ## Make 100,000 requests to good and failing servers; heap and open files must stay flat (ARGS=--json)
+	@$(BIN)/python tools/dev/soak.py $(ARGS)
 
 conformance: $(STAMP) ## Show x509-limbo's chains to rootlet (LIMBO=limbo.json, from github.com/C2SP/x509-limbo)
 	@test -n "$(LIMBO)" || { echo "name x509-limbo's cases: make conformance LIMBO=/path/to/limbo.json" >&2; exit 2; }
