@@ -10,9 +10,11 @@ ssl.SSLContext of its own, or that has copied asyncio's `open_connection` before
 
 import sys
 
-_FUNCTIONS = ("request", "get", "head", "post", "put", "patch", "delete", "Response")
+from micropython import const
+
+_FUNCTIONS = const(("request", "get", "head", "post", "put", "patch", "delete", "Response"))
 # Of ssl.wrap_socket, all there ever were: what says whom to trust is the context's affair.
-_OURS = ("cert_reqs", "cadata", "ca_certs", "server_side", "do_handshake")
+_OURS = const(("cert_reqs", "cadata", "ca_certs", "server_side", "do_handshake"))
 
 _installed = None
 

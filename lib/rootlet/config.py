@@ -8,7 +8,8 @@ Everything is optional but `job.url`:
                 timeout_ms    for one attempt; retries: further attempts in one cycle
     stores      paths of trust stores; cafile: path of further CA certificates, PEM or DER
     policy      "default" or "webpki"; ciphers: list of Mbed TLS cipher suite names
-    ntp_host    time server, asked when the clock is not set
+    ntp_host    time server, asked when the clock is not set, and once a day whether it is late
+    rng         what the board's random number generator is: "unknown", "yes", "no" or "radio"; see entropy.py
     watchdog_ms 0: none
     job         url           what to GET, https only; address: where to dial instead of the URL's host
                 headers       further header fields; period_s: 0 is once
@@ -19,9 +20,11 @@ Everything is optional but `job.url`:
                 period_s      between two questions; unsigned: "first-push", "never" or "usb", see slots.py
 """
 
-_FILE = "rootlet.json"
-_MAX_FILE = 8192
-_REMEDY = "Correct rootlet.toml and deploy again (rootlet deploy)"
+from micropython import const
+
+_FILE = const("rootlet.json")
+_MAX_FILE = const(8192)
+_REMEDY = const("Correct rootlet.toml and deploy again (rootlet deploy)")
 
 # A choice is a tuple of words, the first being the default. Everything else: [type, least, most, default], where least
 # and most are values of a number and lengths of the rest.
@@ -31,6 +34,7 @@ _TOP = {
     "policy": ("default", "webpki"),
     "ciphers": [list, 1, 64, None],
     "ntp_host": [str, 1, 253, None],
+    "rng": ("unknown", "yes", "no", "radio"),
     # STM32's independent watchdog counts to 32.7 s: ports/stm32/machine_wdt.c
     "watchdog_ms": [int, 0, 32_000, 0],
 }

@@ -18,7 +18,7 @@ _SET = const(0x31)
 _OID = const(0x06)
 
 # UTF8String, PrintableString, IA5String: ASCII and its superset, so their bytes can be compared.
-_TEXT = (0x0C, 0x13, 0x16)
+_TEXT = const((0x0C, 0x13, 0x16))
 
 
 class Constraints:

@@ -16,12 +16,16 @@ BITS = const(1024)
 _REPETITION_CUTOFF = const(31)  # 4.4.1: 1 + 30 / 1
 _PROPORTION_CUTOFF = const(609)  # 4.4.2: of a window of 1,024 bits, equal to the first
 
+# What is known of this board's generator: "yes", "no" (there is none), "radio" (a true one while the radio is on) or
+# "unknown". From firmware/boards.toml by way of rootlet.json; an application of your own may set it.
+rng = "unknown"
+
 _status = None
 
 
 def status():
-    """What the last check found: a dict with `source`, `bits`, `longest_run`, `proportion` (bits equal to the first of
-    the window), `fault` (None or words) and `note`. Checks now if nothing was checked before."""
+    """What the last check found: a dict with `source`, `rng` (as above), `bits`, `longest_run`, `proportion` (bits
+    equal to the first of the window), `fault` (None or words) and `note`. Checks now if nothing was checked before."""
     if _status is None:
         try:
             check()
@@ -50,6 +54,7 @@ def check(source=None):
         sample = source(BITS // 8)
         fault = _examine(sample, found)
     found["source"] = "os.urandom"
+    found["rng"] = rng
     found["bits"] = BITS
     found["fault"] = fault
     found["note"] = note
@@ -94,7 +99,9 @@ def _examine(sample, found):
 
 
 def _firmware_fault():
-    """What is known about this firmware; the catalogue (firmware/boards.toml) has the sources."""
+    """What is known about this board and firmware; the catalogue (firmware/boards.toml) has the sources."""
+    if rng == "no":
+        return "is a software one: this board has no hardware generator"
     machine = getattr(sys.implementation, "_machine", "")
     if "NUCLEO_H723ZG" in machine or "NUCLEO-H723ZG" in machine:
         if sys.implementation[1][:2] < (1, 29):
@@ -104,7 +111,7 @@ def _firmware_fault():
 
 def _turn_radio_on():
     """ESP32: the generator is a true one only while Wi-Fi or Bluetooth is on (ESP-IDF, Random Number Generation)."""
-    if sys.platform != "esp32":
+    if sys.platform != "esp32" and rng != "radio":
         return None
     try:
         import network

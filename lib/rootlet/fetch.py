@@ -12,7 +12,7 @@ from .http import Response, split_url
 
 _POLL_READ = const(1)
 _POLL_WRITE = const(4)
-_REDIRECTS = (301, 302, 303, 307, 308)  # RFC 9110, 15.4
+_REDIRECTS = const((301, 302, 303, 307, 308))  # RFC 9110, 15.4
 _MAX_REDIRECTS = const(3)
 
 

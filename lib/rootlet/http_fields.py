@@ -1,7 +1,9 @@
 """Further header fields of a request. Imported when there are some."""
 
-_SEPARATORS = '"(),/:;<=>?@[\\]{}'
-_OURS = ("host", "connection", "content-length", "transfer-encoding")
+from micropython import const
+
+_SEPARATORS = const('"(),/:;<=>?@[\\]{}')
+_OURS = const(("host", "connection", "content-length", "transfer-encoding"))
 
 
 def lines(headers):

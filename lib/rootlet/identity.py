@@ -16,10 +16,10 @@ _SEQUENCE = const(0x30)
 _PARAMETERS = const(0xA0)
 _PUBLIC_KEY = const(0xA1)
 
-_RSA = b"\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01"  # RFC 8017, C
-_EC = b"\x2a\x86\x48\xce\x3d\x02\x01"  # RFC 5480, 2.1.1
+_RSA = const(b"\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01")  # RFC 8017, C
+_EC = const(b"\x2a\x86\x48\xce\x3d\x02\x01")  # RFC 5480, 2.1.1
 
-_LABELS = (b"PRIVATE KEY", b"EC PRIVATE KEY", b"RSA PRIVATE KEY")
+_LABELS = const((b"PRIVATE KEY", b"EC PRIVATE KEY", b"RSA PRIVATE KEY"))
 
 
 class Identity:

@@ -2,8 +2,10 @@
 
 from binascii import a2b_base64
 
-_BEGIN = b"-----BEGIN "
-_END = b"-----END "
+from micropython import const
+
+_BEGIN = const(b"-----BEGIN ")
+_END = const(b"-----END ")
 
 
 def decode(data, label=b"CERTIFICATE"):

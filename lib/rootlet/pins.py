@@ -7,10 +7,12 @@ docs/pins.md says which keys to pin.
 from binascii import a2b_base64, b2a_base64
 from hashlib import sha256
 
+from micropython import const
+
 from .policy import ChainPolicy
 
-_PREFIX = "sha256//"
-_REMEDY = "Let `rootlet pin HOST` print them"
+_PREFIX = const("sha256//")
+_REMEDY = const("Let `rootlet pin HOST` print them")
 
 
 class Pins:

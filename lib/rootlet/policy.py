@@ -21,7 +21,7 @@ _IP_ADDRESS = const(0x87)
 
 _MIN_RSA_BITS = const(2048)
 
-_NO_SIGNATURE = b"\x03\x02\0\0"
+_NO_SIGNATURE = const(b"\x03\x02\0\0")
 
 
 class ChainPolicy:

@@ -2,10 +2,12 @@
 
 import tls
 
-_MIN_KEY_BYTES = 16  # a key is only as good as the guesses that it takes: RFC 9257, 6
-_MAX_IDENTITY_BYTES = 128  # RFC 4279, 5.3: what everybody must support
-_AEAD = ("-GCM-", "-CCM", "CHACHA20")
-_WEAK = ("-CCM-8", "CAMELLIA", "ARIA", "RSA-PSK")
+from micropython import const
+
+_MIN_KEY_BYTES = const(16)  # a key is only as good as the guesses that it takes: RFC 9257, 6
+_MAX_IDENTITY_BYTES = const(128)  # RFC 4279, 5.3: what everybody must support
+_AEAD = const(("-GCM-", "-CCM", "CHACHA20"))
+_WEAK = const(("-CCM-8", "CAMELLIA", "ARIA", "RSA-PSK"))
 
 
 def suites(names):

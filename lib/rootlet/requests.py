@@ -7,14 +7,16 @@
 http:// URLs work as they always did, without any protection; a redirect from https to http is refused.
 """
 
+from micropython import const
+
 from .web.client import Client
 
 # What https connections trust. None: what rootlet.json says, or else the store at /certs/roots.rtlt.
 context = None
 
-_IDLE_MS = 30_000
+_IDLE_MS = const(30_000)
 # Programs set these because micropython-lib's `requests` leaves them out at times. The client knows better.
-_FRAMING = ("connection", "content-length", "transfer-encoding")
+_FRAMING = const(("connection", "content-length", "transfer-encoding"))
 
 
 class Headers(dict):

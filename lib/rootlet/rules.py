@@ -1,5 +1,7 @@
 """The rules of the chain policy in words. Imported when one is broken."""
 
+from micropython import const
+
 from .der import DerError, Reader
 
 # One line a rule: its name, what is wrong, where that is written. BR: CA/Browser Forum Baseline Requirements for TLS
@@ -40,7 +42,7 @@ san-form|has a subject alternative name of a wrong form|RFC 5280, 4.2.1.6
 common-name|has a common name that is not among its subject alternative names|BR 7.1.4.3
 """
 
-_SHOWN_NAMES = 6
+_SHOWN_NAMES = const(6)
 
 
 def evidence(rule, c):

@@ -14,11 +14,11 @@ from micropython import const
 
 _POLL = const(3)
 _CLOSE = const(4)
-_SUITES = (
+_SUITES = const((
     "TLS-ECDHE-ECDSA-WITH-AES-128-GCM-SHA256",
     "TLS-ECDHE-ECDSA-WITH-AES-256-GCM-SHA384",
     "TLS1-3-AES-128-GCM-SHA256",
-)
+))
 _MAX_ROUNDS = const(32)  # a handshake takes 4
 
 

@@ -58,6 +58,30 @@ def synchronise(host="pool.ntp.org", stores=(), modem=None, timeout_ms=5_000, po
     )
 
 
+def keep(path="/clock", stores=(), host=None, modem=None, timeout_ms=5_000, port=123):
+    """What an application does before it connects: takes the time in the file at `path` for a floor, and asks `modem`
+    and `host` if the clock is not set, or once a day whether it is late; then it remembers the time in the file.
+
+    Returns seconds since 1970. Raises ClockError, as `synchronise`, if the clock is not set afterwards.
+    """
+    if not clock._remembered:
+        load(path)
+    floor, ceiling = clock.bounds(stores)
+    seconds = clock.now()
+    good = floor <= seconds <= ceiling
+    if not good or ((host or modem) and seconds - clock._remembered >= _DAY):
+        try:
+            seconds = synchronise(host, stores, modem, timeout_ms, port)
+        except OSError as error:
+            if not good:
+                raise error
+    try:
+        remember(path, stores)
+    except OSError:
+        pass  # a flash that is full or read-only is no reason not to connect
+    return seconds
+
+
 def utc(seconds):
     """`seconds` since 1970 as 2026-11-21 04:10:00 UTC."""
     return "%04d-%02d-%02d %02d:%02d:%02d UTC" % calendar(seconds)
@@ -147,7 +171,12 @@ def remember(path="/clock", stores=()):
     floor, ceiling = clock.bounds(stores)
     if not floor <= seconds <= ceiling or seconds - clock._remembered < _DAY:
         return False
-    with open(path, "wb") as file:
+    try:
+        # In place: FAT would forget the old time before it has the new one.
+        file = open(path, "r+b")
+    except OSError:
+        file = open(path, "wb")
+    with file:
         file.write(seconds.to_bytes(4, "little") + (seconds ^ 0xFFFFFFFF).to_bytes(4, "little"))
     clock._remembered = seconds
     return True

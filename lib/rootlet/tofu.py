@@ -21,7 +21,7 @@ from .pem import certificates
 _REFUSED = const(-0x3000)  # MBEDTLS_ERR_X509_FATAL_ERROR
 _MAX_FILE = const(16384)
 _EXACT_RECORD = b"\x05" + bytes(8)  # docs/store-format.md; the dates are in the certificate
-_OTHER_TRUST = ("store", "stores", "cafile", "cadata", "psk")
+_OTHER_TRUST = const(("store", "stores", "cafile", "cadata", "psk"))
 
 
 def context(

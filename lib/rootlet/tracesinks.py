@@ -6,8 +6,8 @@ import os
 from micropython import const
 
 _FLUSH_EVENTS = const(8)
-_LAST = ("established", "failed", "closed")
-_HEAD = ("connection", "ms", "event", "free_bytes")
+_LAST = const(("established", "failed", "closed"))
+_HEAD = const(("connection", "ms", "event", "free_bytes"))
 _MOST_BLOCK = const(65536)
 _BLOCK_STEP = const(1024)
 

@@ -26,7 +26,7 @@ _AUTHORITY_KEY_IDENTIFIER = const(35)
 _POLICY_CONSTRAINTS = const(36)
 _EXTENDED_KEY_USAGE = const(37)
 
-_COMMON_NAME = b"\x55\x04\x03"
+_COMMON_NAME = const(b"\x55\x04\x03")
 
 
 class _Extensions:

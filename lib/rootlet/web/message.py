@@ -7,9 +7,9 @@ from ..http_fields import field
 
 _PIECE = const(1024)
 # May be sent again when nobody knows whether the first time arrived (RFC 9110, 9.2.2).
-_IDEMPOTENT = ("GET", "HEAD", "PUT", "DELETE", "OPTIONS")
+_IDEMPOTENT = const(("GET", "HEAD", "PUT", "DELETE", "OPTIONS"))
 # For one host only: no other may see them.
-_SECRETS = ("authorization", "cookie", "proxy-authorization")
+_SECRETS = const(("authorization", "cookie", "proxy-authorization"))
 
 
 def refuse(message, remedy):
