@@ -16,6 +16,8 @@ _SLICE_MS = const(1000)  # longest time between two feedings of the watchdog whi
 _FIRST_RETRY_S = const(5)
 _LAST_RETRY_S = const(600)
 _CHUNK = const(512)
+_DAY_S = const(86_400)
+_CLOCK_FILE = "clock"  # the last time that was known to be good, for the next start
 _SOON_S = const(60)  # the longest first wait of rootlet.pacing
 
 
@@ -75,7 +77,12 @@ def handle(response, settings, watchdog, out):
 
 
 class Application:
-    """One job, repeated. `settings`: what `rootlet.config.load` returns. `out`: a rootlet.report.Report."""
+    """One job, repeated. `settings`: what `rootlet.config.load` returns. `out`: a rootlet.report.Report.
+
+    `modem`: one whose network tells the time (rootlet.modem), if yours has one; it is asked before ntp_host.
+    """
+
+    modem = None
 
     def __init__(self, settings, out):
         self.settings = settings
@@ -87,6 +94,7 @@ class Application:
             self.farewell += "    the watchdog runs on: the board restarts within %d s\n" % restart_s
         self._context = None
         self._updater = None
+        self._clock_due_s = 0  # seconds since 1970
 
     def run(self):
         """Cycle after cycle until the schedule ends (job.period_s is 0) or Ctrl-C. Returns whether the last one went well."""
@@ -119,6 +127,7 @@ class Application:
         except Exception as error:
             # The next cycle begins anew: a store may have been replaced, memory may be short.
             self._context = None
+            self._clock_due_s = 0
             gc.collect()
             try:
                 self.out.failed(error)
@@ -159,8 +168,9 @@ class Application:
         """The context; made once, because checking a store reads all of it."""
         settings = self.settings
         if self._context is None:
-            from rootlet import Context
+            from rootlet import Context, entropy
 
+            entropy.rng = settings["rng"]
             self.out.begin("Loading trust store")
             self._context = Context(
                 stores=list(settings["stores"]),
@@ -208,17 +218,19 @@ class Application:
         return updated
 
     def _set_clock(self, context):
+        import rootlet
         from rootlet import clock
 
         self.out.begin("Checking the clock")
-        try:
-            clock.check(context.stores)
-        except OSError:
-            if not self.settings["ntp_host"] or not hasattr(clock, "synchronise"):
-                raise
+        if clock.now() >= self._clock_due_s:
+            from rootlet import timekeeping
+
             self.watchdog.feed()
-            clock.synchronise(self.settings["ntp_host"])
-            clock.check(context.stores)
+            # Also where the clock is good: its time is remembered, for the next start without one.
+            seconds = timekeeping.keep(_CLOCK_FILE, context.stores, self.settings["ntp_host"], self.modem)
+            self._clock_due_s = seconds + _DAY_S
+            del sys.modules["rootlet.timekeeping"], rootlet.timekeeping  # until tomorrow
+        clock.check(context.stores)
         self.out.ok(report.utc(clock.now()))
 
     def _get(self, context):

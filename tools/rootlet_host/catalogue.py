@@ -136,6 +136,17 @@ class Catalogue:
         remedy = f"did you mean {', '.join(near)}?" if near else "rootlet boards lists them"
         raise UsageError(f"there is no board {board_id} in the catalogue", remedy=remedy)
 
+    def of_machine(self, machine: str) -> Board | None:
+        """The board that calls itself `machine` (`sys.implementation._machine`: "BOARD with CHIP"), or None.
+
+        Where only the chip is known, one of its boards: what the chip has, like its generator, they have in common.
+        """
+        name, _, chip = machine.partition(" with ")
+        for board in self.boards.values():
+            if _normal(board.id) == _normal(name):
+                return board
+        return next((board for board in self.boards.values() if board.chip.lower() == chip.strip().lower()), None)
+
 
 def _normal(name: str) -> str:
     return name.upper().replace("-", "_")

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from . import board_config
+from . import board_config, catalogue
 from .board.transport import Board, BoardInfo
 from .deploy import (
     Deployment,
@@ -87,6 +87,7 @@ def deploy_command(
             bar.show("compiling", 0, None)
             library, note = compile_library(info.mpy_version)
         before = configuration_on_board(board) if _is_wifi(checked) else None
+        settings = with_generator(settings, info)
         settings, source = board_config.with_password(settings, config, before, _ask if sys.stdin.isatty() else None)
         data = board_config.compact(settings, info.root)
         checked = board_config.check(settings, where)
@@ -129,6 +130,14 @@ def _settings(config: Path, url: str | None) -> dict[str, Any]:
         job = settings.get("job", {})
         settings["job"] = {**job, "url": url} if isinstance(job, dict) else job
     return settings
+
+
+def with_generator(settings: dict[str, Any], info: BoardInfo) -> dict[str, Any]:
+    """`settings` with what the catalogue knows of the board's random number generator, unless they say it themselves."""
+    known = catalogue.load().of_machine(info.machine)
+    if "rng" in settings or known is None or known.rng is None:
+        return settings
+    return {**settings, "rng": known.rng}
 
 
 def _is_wifi(checked: dict[str, Any]) -> bool:
