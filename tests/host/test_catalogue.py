@@ -9,7 +9,7 @@ import pytest
 from rootlet_host.app import app
 from rootlet_host.catalogue import Catalogue, load, parse, tls_verdict
 from rootlet_host.errors import HostError, UsageError
-from rootlet_host.flash.base import methods
+from rootlet_host.flash.registry import methods
 from typer.testing import CliRunner
 
 ESP32 = {

@@ -11,10 +11,11 @@ from rootlet_host.catalogue import load
 from rootlet_host.errors import UsageError
 from rootlet_host.firmware.images import inspect
 from rootlet_host.flash import dfu, pyocd
-from rootlet_host.flash.base import INCOMPLETE, Job, Target, choose
+from rootlet_host.flash.base import INCOMPLETE, Job, Target
 from rootlet_host.flash.dfu import Device, DfuMethod, commands, parse_list, problem_in
 from rootlet_host.flash.programs import TIMED_OUT, Finished, run
 from rootlet_host.flash.pyocd import PyocdMethod
+from rootlet_host.flash.registry import choose
 from simulators.firmware import as_dfu, as_hex, banner, stm32_parts
 
 BOARD = load().get("NUCLEO_F429ZI")

@@ -68,7 +68,7 @@ def test_erase_clears_the_file_system_too() -> None:
 
 def test_what_was_written_can_be_read_back_with_esptool() -> None:
     import esptool
-    from rootlet_host.flash.esptool_log import captured
+    from rootlet_host.esptool_log import captured
 
     board, image = load().get("ESP32_GENERIC"), image_of("esp32", size=20_000)
     with Esp32("esp32") as rom:

@@ -10,7 +10,8 @@ from rootlet_host.catalogue import load
 from rootlet_host.errors import UsageError
 from rootlet_host.firmware.images import Image, inspect
 from rootlet_host.flash import serial_loader
-from rootlet_host.flash.base import INCOMPLETE, FlashError, Job, Target, choose
+from rootlet_host.flash.base import INCOMPLETE, FlashError, Job, Target
+from rootlet_host.flash.registry import choose
 from rootlet_host.flash.serial_loader import SerialMethod
 from simulators.firmware import as_dfu, as_hex, banner, stm32_parts
 from simulators.stm32_rom import Stm32Rom

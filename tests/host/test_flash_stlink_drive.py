@@ -12,7 +12,8 @@ from rootlet_host.catalogue import load
 from rootlet_host.errors import UsageError
 from rootlet_host.firmware.images import Image, inspect
 from rootlet_host.flash import stlink_drive
-from rootlet_host.flash.base import FlashError, Job, Target, choose
+from rootlet_host.flash.base import FlashError, Job, Target
+from rootlet_host.flash.registry import choose
 from rootlet_host.flash.stlink_drive import StlinkDriveMethod, payload
 from simulators.firmware import as_dfu, as_hex, banner, stm32_parts
 from simulators.stlink_drive import StlinkDrive

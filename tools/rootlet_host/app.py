@@ -12,20 +12,20 @@ from .board.virtual_command import virtual
 from .ca_commands import app as ca_app
 from .catalogue_commands import boards
 from .certs_commands import app as certs_app
-from .demo import demo
+from .demo_command import demo
 from .deploy_command import deploy_command
 from .doctor.command import doctor_command
 from .explain.command import CONTEXT_SETTINGS as EXPLAIN_SETTINGS
 from .explain.command import explain
 from .firmware.commands import app as firmware_app
 from .flash.commands import flash
-from .keys import app as keys_app
+from .keys_command import app as keys_app
 from .options import Commands
-from .pin import pin
+from .pin_command import pin
 from .provision_command import provision
-from .publish import publish
+from .publish_command import publish
 from .store.commands import app as store_app
-from .trace_view import app as trace_app
+from .trace_command import app as trace_app
 
 _BOARDS, _STORES, _CERTIFICATES, _REST = "Boards", "Trust stores", "Certificates and keys", "Trying and understanding"
 

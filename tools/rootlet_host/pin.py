@@ -1,32 +1,25 @@
-"""The command `rootlet pin`: the SHA-256 of public keys as `Context(pins=…)` and curl's --pinnedpubkey want them."""
+"""The SHA-256 of public keys as `Context(pins=…)` and curl's --pinnedpubkey want them."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
-import typer
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
-from rich.markup import escape
-from rich.table import Table
 
 from .ca import examine, load_anchors, plain_name
 from .errors import HostError, UsageError
 from .files import read_file
-from .options import JsonOption, SourcesOption
-from .output import plain, print_json, print_table, remark
+from .output import plain, remark
 from .store.format import Anchor, certificate_fields
 from .store.hosts import parse_host
-from .store.sources import MOZILLA
 
 _DER = serialization.Encoding.DER
 _SPKI = serialization.PublicFormat.SubjectPublicKeyInfo
-_ENDINGS = (".pem", ".crt", ".cer", ".der", ".key", ".pub", ".csr")
 
 
 @dataclass(frozen=True)
@@ -41,42 +34,6 @@ class Pin:
 def pin_of(spki: bytes) -> str:
     """`spki`: DER of a SubjectPublicKeyInfo (RFC 7469, 2.4)."""
     return "sha256//" + base64.b64encode(hashlib.sha256(spki).digest()).decode()
-
-
-def pin(
-    what: Annotated[
-        str,
-        typer.Argument(
-            metavar="HOST[:PORT]|FILE",
-            help="A server, or a file with certificates, a request or a key, PEM or DER.",
-        ),
-    ],
-    sources: SourcesOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Print the pins of a server's verified chain, or of what is in a file.
-
-    A file may also hold the key of a certificate that is yet to come: its pin is the backup.
-    """
-    if Path(what).is_file():
-        if sources:
-            raise UsageError("--source is for a server")
-        pins = list(pins_of_file(Path(what)))
-    elif Path(what).exists() or "/" in what or what.lower().endswith(_ENDINGS):
-        raise UsageError(f"there is no file {what}", remedy="name a file, or a server as example.org:443")
-    else:
-        pins = pins_of_server(what, sources or [MOZILLA])
-    if as_json:
-        print_json([asdict(found) for found in pins])
-        return
-    table = Table(box=None, pad_edge=False)
-    for name in ("role", "subject", "pin"):
-        table.add_column(name, no_wrap=name == "pin")
-    for found in pins:
-        table.add_row(found.role, escape(plain(found.subject)), found.pin)
-    print_table(table)
-    if not Path(what).is_file():
-        remark("Pin at least two: one key of this chain, and one that is kept in reserve (rootlet pin FILE).")
 
 
 def pins_of_server(what: str, sources: list[str]) -> list[Pin]:

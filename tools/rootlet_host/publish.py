@@ -1,4 +1,4 @@
-"""The command `rootlet publish`: puts stores where a static web server or CDN finds them, for boards in the field.
+"""Puts stores where a static web server or CDN finds them, for boards in the field.
 
 In the folder, for a store `roots.rtlt`:
 
@@ -14,20 +14,16 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
 from cryptography import x509
 
 from .errors import HostError, UsageError
 from .files import make_folder, write_atomic
-from .options import JsonOption
-from .output import print_json, say
 from .signing import verify_store
 from .store.anchors import time_text
 from .store.builder import read_store
 from .store.format import Store
-from .store.sources import single_certificate
 
 HISTORY = "history"
 
@@ -60,37 +56,6 @@ class Publication:
             "anchors": len(self.store.anchors),
             "signed": self.store.envelope is not None,
         }
-
-
-def publish(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The folder that the web server serves.")],
-    stores: Annotated[list[Path], typer.Argument(metavar="STORE...", help="The stores; their names stay.")],
-    publisher: Annotated[
-        Path | None,
-        typer.Option(metavar="CA.pem", help="Publish only what this publisher signed.", show_default=False),
-    ] = None,
-    allow_unsigned: Annotated[
-        bool, typer.Option("--allow-unsigned", help="Publish stores that no board will take from a network.")
-    ] = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Put signed stores into DIR for boards to fetch: the store, a JSON that describes it, and the history.
-
-    A store with an older sequence than the one in DIR is refused. Nothing is written before every STORE was found good.
-    """
-    authority = None if publisher is None else single_certificate(publisher, "the publisher's certificate")
-    if len({path.name for path in stores}) < len(stores):
-        raise UsageError("two of the stores have the same file name", remedy="boards fetch them by it: rename one")
-    publications = [examine(directory, path, authority, allow_unsigned=allow_unsigned) for path in stores]
-    for publication in publications:
-        write(directory, publication)
-    if as_json:
-        print_json([{**entry.description(), "state": entry.state} for entry in publications])
-        return
-    for entry in publications:
-        sequence, digest = entry.store.header.sequence, entry.store.digest.hex()
-        line = f"{entry.state}: {directory / entry.name}, sequence {sequence}, digest {digest}"
-        say(line)
 
 
 def examine(

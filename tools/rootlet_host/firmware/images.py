@@ -377,7 +377,7 @@ def _first_line(error: Exception) -> str:
 
 def _quiet_esptool() -> Any:
     """esptool prints remarks while it reads an image; they are not ours to show."""
-    from ..flash.esptool_log import captured
+    from ..esptool_log import captured
 
     return captured()
 

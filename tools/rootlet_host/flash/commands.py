@@ -18,7 +18,8 @@ from ..options import PORT_FORMS, BoardArgument, DryRunOption, JsonOption
 from ..output import print_json, remark, say
 from ..progress import Bar
 from .after import describe, repl_port, show_board
-from .base import Job, Method, Target, choose, methods
+from .base import Job, Method, Target
+from .registry import choose, methods
 
 
 def flash(

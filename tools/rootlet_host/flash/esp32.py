@@ -73,7 +73,7 @@ class _Session:
         import esptool
         from esptool.util import FatalError
 
-        from .esptool_log import captured
+        from ..esptool_log import captured
 
         try:
             with captured(self._on_write) as self.said:
