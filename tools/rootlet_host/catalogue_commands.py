@@ -57,7 +57,8 @@ def _file_system(board: Board) -> str:
 
 
 def _show(board: Board) -> None:
-    from .flash.base import Target, methods
+    from .flash.base import Target
+    from .flash.registry import methods
 
     out.print(f"{board.id}: {board.name}", style="bold", markup=False, soft_wrap=True)
     rows: list[tuple[str, str, str]] = [("chip", board.chip, "chip")]
