@@ -1,4 +1,6 @@
-"""IP addresses written as text. Only the usual forms: no octal, no hexadecimal, no missing part, no zone."""
+"""IP addresses written as text: only the usual forms, no octal, no hexadecimal, no missing part, no zone. And what is
+neither address nor name, in words.
+"""
 
 
 def parse(text):
@@ -61,3 +63,12 @@ def address_text(octets):
     if length < 2:
         return ":".join(texts)
     return ":".join(texts[:best]) + "::" + ":".join(texts[best + length :])
+
+
+def refuse(host):
+    """Raises ValueError, in words, for `host`, which is no host name."""
+    if not isinstance(host, str) or not host:
+        raise ValueError("a host name is needed")
+    if max(host) > "\x7f":
+        raise ValueError(host + " is an internationalized name: use its A-label, which begins with xn--")
+    raise ValueError("not a host name: " + host)

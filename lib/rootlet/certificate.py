@@ -1,7 +1,5 @@
 """The fields of one X.509 certificate, found in place (RFC 5280, 4.1 and 4.2)."""
 
-from array import array
-
 from micropython import const
 
 from .der import DerError, Reader
@@ -12,8 +10,6 @@ _BIT_STRING = const(0x03)
 _OCTET_STRING = const(0x04)
 _OID = const(0x06)
 _SEQUENCE = const(0x30)
-
-KEY_CERT_SIGN = const(0x04)  # the bit of `key_usage` that a CA has
 
 # Constants with an underscore cost nothing in a compiled module, others do.
 _RSA = const(0)
@@ -30,11 +26,10 @@ _SUBJECT_ALT_NAME = const(17)
 _BASIC_CONSTRAINTS = const(19)
 _NAME_CONSTRAINTS = const(30)
 _EXTENDED_KEY_USAGE = const(37)
-_MAY_BE_CRITICAL = bytes((15, 17, 19, 30, 32, 37))
+_MAY_BE_CRITICAL = const(b"\x0f\x11\x13\x1e\x20\x25")
+_PARSED = const(b"\x0f\x11\x13\x25")
 
-_PARSED = bytes((15, 17, 19, 37))
-
-_MAX_OTHERS = const(24)  # extensions outside 2.5.29; certificates of the web have about four
+_MAX_EXTENSIONS = const(40)  # certificates of the web have about ten
 
 # AlgorithmIdentifiers of keys, by kind: RFC 3279, 2.3.1 (NULL is required); RFC 5480, 2.1.1 (only named curves).
 _KEY_ALGORITHMS = const((
@@ -45,7 +40,7 @@ _KEY_ALGORITHMS = const((
 ))
 _SERVER_AUTH = const(b"\x2b\x06\x01\x05\x05\x07\x03\x01")  # RFC 5280, 4.2.1.12
 _ANY_EKU = const(b"\x55\x1d\x25\x00")
-AUTHORITY_INFO_ACCESS = b"\x2b\x06\x01\x05\x05\x07\x01\x01"  # RFC 5280, 4.2.2.1
+_AUTHORITY_INFO_ACCESS = const(b"\x2b\x06\x01\x05\x05\x07\x01\x01")  # RFC 5280, 4.2.2.1
 
 
 class Certificate(Reader):
@@ -67,7 +62,6 @@ class Certificate(Reader):
 
     def __init__(self, data=None):
         super().__init__(data)
-        self._others = array("H", bytes(2 * _MAX_OTHERS))
         if data is not None:
             self.parse(data)
 
@@ -103,7 +97,16 @@ class Certificate(Reader):
         self.subject_end = self.spki = at = self.end
         start = enter(_SEQUENCE, at, limit)
         at = self.spki_end = self.end
-        self._parse_key(start, at)
+        # What kind of key SubjectPublicKeyInfo holds (RFC 3279, 2.3; RFC 5480, 2).
+        enter(_SEQUENCE, start, at)
+        algorithm = data[start : self.end]
+        self.key_kind = _KEY_ALGORITHMS.index(algorithm) if algorithm in _KEY_ALGORITHMS else _OTHER
+        self.key_bits = 0
+        if self.key_kind == _RSA:
+            # RSAPublicKey begins with the modulus; the BIT STRING's first byte counts its unused bits.
+            start = self._integer(enter(_SEQUENCE, enter(_BIT_STRING, self.end, at) + 1, at), at)
+            # One that fills its bytes begins with 1, so DER puts a zero byte before it.
+            self.key_bits = 8 * (self.end - start) - (1 if data[start] else 8)
         self.san = self.san_end = self.constraints = self.constraints_end = self.extensions = self.extensions_end = 0
         self.ca = self.duplicate = self.unknown_critical = False
         self.path_length = self.key_usage = -1
@@ -116,62 +119,30 @@ class Certificate(Reader):
             elif tag != 0x81 and tag != 0x82:  # unique identifiers
                 raise DerError
 
-    def _parse_key(self, at, limit):
-        """What kind of key SubjectPublicKeyInfo holds (RFC 3279, 2.3; RFC 5480, 2)."""
-        data = self.data
-        self.enter(_SEQUENCE, at, limit)
-        algorithm = data[at : self.end]
-        self.key_kind = _KEY_ALGORITHMS.index(algorithm) if algorithm in _KEY_ALGORITHMS else _OTHER
-        self.key_bits = 0
-        if self.key_kind == _RSA:
-            # RSAPublicKey begins with the modulus; the BIT STRING's first byte counts its unused bits.
-            at = self.enter(_SEQUENCE, self.enter(_BIT_STRING, self.end, limit) + 1, limit)
-            at = self._integer(at, limit)
-            # One that fills its bytes begins with 1, so DER puts a zero byte before it.
-            end = self.end
-            self.key_bits = 8 * (end - at) - (8 if at + 1 < end and not data[at] and data[at + 1] & 0x80 else 1)
-
     def _parse_extensions(self, at, limit):
         self.extensions = at
         self.extensions_end = limit
-        data = self.data
         enter = self.enter
-        seen = others = 0
+        seen = []
         while at < limit:
             start = enter(_SEQUENCE, at, limit)
             at = self.end
-            oid = enter(_OID, start, at)
-            end = self.end
-            if oid == end or data[end - 1] & 0x80:
-                raise DerError
+            oid = self.data[enter(_OID, start, at) : self.end]
             critical = False
-            if self.read(end, at) == _BOOLEAN:
+            if self.read(self.end, at) == _BOOLEAN:
                 critical = self._boolean()
                 self.read(self.end, at)
-            if self.tag != _OCTET_STRING or self.end != at:
+            if self.tag != _OCTET_STRING or self.end != at or not oid or oid[-1] & 0x80 or len(seen) == _MAX_EXTENSIONS:
                 raise DerError
-            value = self.start
-            number = data[end - 1]
-            if end - oid == 3 and 9 <= number < 39 and data[oid] == 0x55 and data[oid + 1] == 0x1D:
-                # 9 is the lowest number in use; 30 bits are a small integer everywhere.
-                bit = 1 << (number - 9)
-                if seen & bit:
-                    self.duplicate = True
-                seen |= bit
-                self._parse_extension(number, value, at)
-            else:
-                number = 0
-                if others == _MAX_OTHERS:
-                    raise DerError
-                if data[oid:end] == AUTHORITY_INFO_ACCESS:
-                    enter(_SEQUENCE, value, at)  # nothing depends on it, but Go refuses what is no list
-                for i in range(others):
-                    start = self._others[i]
-                    # The two bytes before a value are its tag and length, or its length.
-                    if data[start - 2 : start + end - oid] == data[oid - 2 : end]:
-                        self.duplicate = True
-                self._others[others] = oid
-                others += 1
+            if oid in seen:
+                self.duplicate = True
+            seen.append(oid)
+            number = 0
+            if len(oid) == 3 and oid[:2] == b"\x55\x1d":
+                number = oid[2]
+                self._parse_extension(number, self.start, at)
+            elif oid == _AUTHORITY_INFO_ACCESS:
+                enter(_SEQUENCE, self.start, at)  # nothing depends on it, but Go refuses what is no list
             if critical and number not in _MAY_BE_CRITICAL:
                 self.unknown_critical = True
 

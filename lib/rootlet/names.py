@@ -9,23 +9,23 @@ def normalise(host):
     Lower case, without a trailing dot; an IPv6 address without brackets. Raises ValueError, in words, for what is
     neither a host name (RFC 1123, 2.1; underscores are let through, they occur) nor an IP address.
     """
-    if not isinstance(host, str) or not host:
-        raise ValueError("a host name is needed")
-    host = host.lower()
-    if ":" in host:
-        if host[0] == "[" and host[-1] == "]":
-            host = host[1:-1]
-    else:
-        if max(host) > "\x7f":
-            raise ValueError(host + " is an internationalized name: use its A-label, which begins with xn--")
-        if host[-1] == ".":
-            host = host[:-1]
-        good = len(host) < 254
-        for label in host.split("."):
-            if not 0 < len(label) < 64 or label.strip(_LABEL) or label[0] == "-" or label[-1] == "-":
-                good = False
-        if not good:
-            raise ValueError("not a host name: " + host)
+    good = isinstance(host, str) and host
+    if good:
+        host = host.lower()
+        if ":" in host:
+            if host[0] == "[" and host[-1] == "]":
+                host = host[1:-1]
+        else:
+            if host[-1] == ".":
+                host = host[:-1]
+            for label in host.split("."):
+                if not 0 < len(label) < 64 or label.strip(_LABEL) or label[0] == "-" or label[-1] == "-":
+                    good = False
+            good = good and len(host) < 254
+    if not good:
+        from .addresses import refuse
+
+        refuse(host)
     address(host)
     return host
 

@@ -8,7 +8,7 @@ a handshake sees only its key.
 from micropython import const
 
 from .addresses import address_text
-from .certificate import AUTHORITY_INFO_ACCESS, Certificate
+from .certificate import Certificate
 
 _EKU_ANY = const(4)
 _OID = const(0x06)
@@ -26,6 +26,7 @@ _AUTHORITY_KEY_IDENTIFIER = const(35)
 _POLICY_CONSTRAINTS = const(36)
 _EXTENDED_KEY_USAGE = const(37)
 
+_AUTHORITY_INFO_ACCESS = const(b"\x2b\x06\x01\x05\x05\x07\x01\x01")  # RFC 5280, 4.2.2.1
 _COMMON_NAME = const(b"\x55\x04\x03")
 
 
@@ -48,7 +49,7 @@ class _Extensions:
             if critical:
                 critical = c.data[c.start] != 0
                 c.read(c.end, at)
-            if oid == AUTHORITY_INFO_ACCESS:
+            if oid == _AUTHORITY_INFO_ACCESS:
                 self.aia = (c.start, at)
             elif len(oid) == 3 and oid[:2] == b"\x55\x1d":
                 self.found[oid[2]] = (c.start, at, critical)
