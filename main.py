@@ -157,29 +157,25 @@ class Application:
         else:
             if self._update(context):
                 context = self._trust()
-        out.begin("Checking the entropy source")
-        from rootlet import entropy
+        if not context.psk:  # which asks of random numbers only that they differ
+            out.begin("Checking the entropy source")
+            from rootlet import entropy
 
-        entropy.check()
-        out.ok("1024 bits are neither constant nor periodic")
+            entropy.check()
+            out.ok("1024 bits are neither constant nor periodic")
         return self._get(context)
 
     def _trust(self):
         """The context; made once, because checking a store reads all of it."""
         settings = self.settings
         if self._context is None:
-            from rootlet import Context, entropy
+            from rootlet import entropy
 
             entropy.rng = settings["rng"]
-            self.out.begin("Loading trust store")
-            self._context = Context(
-                stores=list(settings["stores"]),
-                cafile=settings["cafile"],
-                ciphers=settings["ciphers"],
-                policy=settings["policy"],
-                timeout_ms=settings["job"]["timeout_ms"],
-            )
-            self.out.ok(report.stores(self._context))
+            psk = settings["psk_identity"]
+            self.out.begin("Loading pre-shared key" if psk else "Loading trust store")
+            self._context = config.context(settings)
+            self.out.ok("identity " + report.printable(psk) if psk else report.stores(self._context))
             gc.collect()
         return self._context
 
@@ -218,6 +214,8 @@ class Application:
         return updated
 
     def _set_clock(self, context):
+        if context.psk:
+            return  # there is no date to check
         import rootlet
         from rootlet import clock
 
@@ -242,8 +240,13 @@ class Application:
         out.begin("Handshake with %s:%d" % (host, port))
         self.watchdog.feed()
         began_ms = ticks_ms()
+        transport = None
+        if job["proxy"]:
+            from rootlet.web.proxy import Proxy
+
+            transport = Proxy(job["proxy"])
         with http.get(
-            job["url"], context, headers=job["headers"], timeout_ms=job["timeout_ms"], address=job["address"]
+            job["url"], context, job["headers"], job["timeout_ms"], job["address"], transport
         ) as response:
             self.watchdog.feed()
             out.ok(report.handshake(response.connection))

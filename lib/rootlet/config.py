@@ -8,10 +8,14 @@ Everything is optional but `job.url`:
                 timeout_ms    for one attempt; retries: further attempts in one cycle
     stores      paths of trust stores; cafile: path of further CA certificates, PEM or DER
     policy      "default" or "webpki"; ciphers: list of Mbed TLS cipher suite names
+    pins        keys, one of which must be in the chain: see pins.py; at least two
+    client_cert path of the board's own certificate; client_key: path of its key, if that is in a file of its own
+    psk_identity, psk_key   a pre-shared key, as hexadecimal digits, in place of all certificates
     ntp_host    time server, asked when the clock is not set, and once a day whether it is late
     rng         what the board's random number generator is: "unknown", "yes", "no" or "radio"; see entropy.py
     watchdog_ms 0: none
     job         url           what to GET, https only; address: where to dial instead of the URL's host
+                proxy         "http://[user:password@]host:port" of a proxy for CONNECT
                 headers       further header fields; period_s: 0 is once
                 timeout_ms    of dialling and handshake together, then of each wait
                 max_bytes     of the body that are read; print_bytes: of these that are printed
@@ -33,6 +37,11 @@ _TOP = {
     "cafile": [str, 1, 255, None],
     "policy": ("default", "webpki"),
     "ciphers": [list, 1, 64, None],
+    "pins": [list, 2, 16, None],
+    "client_cert": [str, 1, 255, None],
+    "client_key": [str, 1, 255, None],
+    "psk_identity": [str, 1, 128, None],
+    "psk_key": [str, 32, 64, None],
     "ntp_host": [str, 1, 253, None],
     "rng": ("unknown", "yes", "no", "radio"),
     # STM32's independent watchdog counts to 32.7 s: ports/stm32/machine_wdt.c
@@ -49,6 +58,7 @@ _NETWORK = {
 _JOB = {
     "url": [str, 9, 2048, None],
     "address": [str, 1, 253, None],
+    "proxy": [str, 8, 255, None],
     "headers": [dict, 0, 16, None],
     "period_s": [int, 0, 604_800, 0],
     "timeout_ms": [int, 100, 120_000, 10_000],
@@ -99,7 +109,13 @@ def check(given):
         _refuse("job.url must begin with https://", "rootlet makes verified connections only")
     if network["kind"] == "wifi" and not network["ssid"]:
         _refuse("network.ssid is missing")
-    if not config["stores"] and not config["cafile"]:
+    if job["proxy"] and job["proxy"][:7].lower() != "http://":
+        _refuse("job.proxy must begin with http://", "What goes through it is verified all the same")
+    if config["client_key"] and not config["client_cert"]:
+        _refuse("client_key is given without client_cert")
+    if config["psk_identity"] or config["psk_key"]:
+        _check_psk(config, given)
+    elif not config["stores"] and not config["cafile"]:
         _refuse("stores is empty and there is no cafile", "Name at least one thing to trust")
     for url in updates["urls"]:
         if url[:7].lower() != "http://" and url[:8].lower() != "https://":
@@ -113,6 +129,42 @@ def check(given):
         message = "watchdog_ms is %d: here it must be 0 or at least %d" % (watchdog_ms, least_ms)
         _refuse(message, "Raise it, or lower job.timeout_ms")
     return config
+
+
+def context(settings):
+    """The Context that `settings` (what `check` returned) describe. Raises what making one raises."""
+    from .context import Context
+
+    psk = None
+    if settings["psk_key"]:
+        from binascii import unhexlify
+
+        psk = settings["psk_identity"], unhexlify(settings["psk_key"])
+    return Context(
+        stores=list(settings["stores"]),
+        cafile=settings["cafile"],
+        ciphers=settings["ciphers"],
+        policy=settings["policy"],
+        timeout_ms=settings["job"]["timeout_ms"],
+        client_cert=settings["client_cert"],
+        client_key=settings["client_key"],
+        psk=psk,
+        pins=settings["pins"],
+    )
+
+
+def _check_psk(config, given):
+    if not config["psk_identity"] or not config["psk_key"]:
+        _refuse("psk_identity and psk_key need each other", "Give both, or neither")
+    for c in config["psk_key"]:
+        if c not in "0123456789abcdefABCDEF":
+            _refuse("psk_key is not hexadecimal", "Make one with openssl rand -hex 32")
+    if len(config["psk_key"]) % 2:
+        _refuse("psk_key has an odd number of digits", "Make one with openssl rand -hex 32")
+    config["stores"] = config["stores"] if given.get("stores") else ()
+    for key in ("stores", "cafile", "pins", "client_cert"):
+        if config[key]:
+            _refuse("%s has no use beside psk_key" % key, "Leave it out: no certificate is looked at then")
 
 
 def _table(given, rules, where):

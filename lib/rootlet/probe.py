@@ -28,12 +28,13 @@ def probe(path, host, port, address, measure):
 
 def _probe(path, host, port, address, sampler):
     from .connection import connect
+    from .config import context as make_context
     from .config import load
 
     settings = load(path)
     if sampler:
         sampler.take(_START)
-    context = _context(settings)
+    context = make_context(settings)
     if sampler:
         sampler.take(_CONTEXT)
     resolve_ms = None
@@ -72,18 +73,6 @@ def _probe(path, host, port, address, sampler):
         return "ok", text, "", data
     finally:
         stream.close()
-
-
-def _context(settings):
-    from .context import Context
-
-    return Context(
-        stores=list(settings["stores"]),
-        cafile=settings["cafile"],
-        ciphers=settings["ciphers"],
-        policy=settings["policy"],
-        timeout_ms=settings["job"]["timeout_ms"],
-    )
 
 
 class _Sampler:

@@ -123,6 +123,8 @@ def peer(connection, context, host):
 
     An exception here is a fault of the report, not of the connection: it was verified before.
     """
+    if context.psk:
+        return "it has the pre-shared key"
     from .rules import printable_name
 
     parts = []

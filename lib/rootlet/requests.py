@@ -113,15 +113,9 @@ def default_context():
         open("rootlet.json").close()
     except OSError:
         return Context(store="/certs/roots.rtlt")
-    from .config import load
+    from . import config
 
-    settings = load()
-    return Context(
-        stores=list(settings["stores"]),
-        cafile=settings["cafile"],
-        ciphers=settings["ciphers"],
-        policy=settings["policy"],
-    )
+    return config.context(config.load())
 
 
 def _check_host(url, value):
