@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 
+from cryptography.hazmat.primitives import serialization
+
 from .sandbox import Setting
-from .world import FIRMWARE, World
+from .world import FIRMWARE, PSK_IDENTITY, PSK_KEY, World
 
 TOML = '[job]\nurl = "https://example.org/"\n'
 CONTEXT = 'import rootlet\ncontext = ctx = rootlet.Context(store="/certs/roots.rtlt")\n'
@@ -23,6 +25,17 @@ def client_key(world: World) -> bytes:
     return world.client.key_pem
 
 
+def device_certificate(world: World) -> bytes:
+    """As `rootlet provision` writes it."""
+    return world.client.der
+
+
+def device_key(world: World) -> bytes:
+    return world.client.key.private_bytes(
+        serialization.Encoding.DER, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
+    )
+
+
 def site_ca(world: World) -> bytes:
     return world.site_ca.pem
 
@@ -35,6 +48,15 @@ SETTINGS: dict[str, Setting] = {
     "docs/connections.md": Setting(
         on_board={"certs/board.pem": client_certificate, "certs/board.key": client_key},
         names=CONTEXT + 'from binascii import unhexlify\nrequest = b"\\x40\\x01\\x00\\x01\\n"\n',
+    ),
+    "docs/cookbook.md": Setting(
+        on_board={
+            "certs/site.rtlt": store,
+            "certs/device.der": device_certificate,
+            "certs/device.key.der": device_key,
+            "certs/psk": f"{PSK_IDENTITY}:{PSK_KEY.hex()}\n",
+        },
+        names=f'digest = "{hashlib.sha256(FIRMWARE).hexdigest()}"\n',
     ),
     "docs/deploy.md": Setting(board="empty", files={"rootlet.toml": TOML}),
     "docs/http.md": Setting(names=f'digest = "{hashlib.sha256(FIRMWARE).hexdigest()}"\n'),
@@ -49,6 +71,8 @@ SETTINGS: dict[str, Setting] = {
         + 'for _ in range(2):\n    http.get("https://example.org/", ctx).close()\n',
     ),
     "docs/updates.md": Setting(
+        board="empty",
+        files={"rootlet.toml": TOML, "recovery.toml": TOML + '[updates]\nunsigned = "usb"\n'},
         names=CONTEXT
         + 'urls = ["https://example.org/roots.rtlt"]\n'
         + "from umqtt.simple import MQTTClient\n"

@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 import certifi
+from cryptography.x509.oid import ExtendedKeyUsageOID
 from rootlet_host.deploy import compile_library
 from rootlet_host.store.anchors import anchor_from_certificate
 from rootlet_host.store.builder import build_store
@@ -38,7 +39,7 @@ class World(contextlib.ExitStack):
         self.root = pki.make_ca("Example Trust Services Root")
         self.issuer = self.root.child("Example Trust Services CA 1")
         self.site_ca = pki.make_ca("site CA")
-        self.client = self.site_ca.issue("board-17")
+        self.client = self.site_ca.issue("board-17", usage=(ExtendedKeyUsageOID.CLIENT_AUTH,))
         self.self_signed = pki.self_signed("server.lan")
         anchors = [anchor_from_certificate(each.certificate, source="docs") for each in (self.root, self.site_ca)]
         self.store = build_store(anchors, sequence=1, issued_at=1_700_000_000)

@@ -21,6 +21,10 @@ vfs.mount(_fs, "/")
 os.chdir("/")
 sys.path[:] = ["", ".frozen", "/lib"]
 
+import socket
+
+sys.modules["usocket"] = socket  # the old name of the same module
+
 _names = {"__name__": "__main__"}
 
 
