@@ -49,10 +49,12 @@ class Constraints:
         at = reader.enter(_SEQUENCE, 0, len(value))
         limit = reader.end
         empty = True
+        last = _PERMITTED - 1
         while at < limit:
             side = reader.read(at, limit)
-            if side != _PERMITTED and side != _EXCLUDED:
+            if not last < side <= _EXCLUDED:  # each at most once, in this order
                 return "constraints-malformed"
+            last = side
             start = reader.start
             at = reader.end
             while start < at:

@@ -160,6 +160,8 @@ def test_constraints_that_make_no_sense_are_refused():
         make.seq(make.tlv(0xA0), make.tlv(0xA1)),
         make.seq(make.tlv(0xA0)),
         make.seq(make.tlv(0xA2, base)),
+        make.seq(make.tlv(0xA0, base), make.tlv(0xA0, base)),
+        make.seq(make.tlv(0xA1, make.seq(dns("com"))), make.tlv(0xA0, base)),
         make.seq(b"\x05\0"),
         make.constraints([dns("*.example.org")]),
         make.constraints([dns("exa mple.org")]),
