@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import ssl
 import struct
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 
 import pytest
 from cryptography import x509
@@ -16,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from rootlet_host import cli
 
+Handler = Callable[[ssl.SSLSocket], None]
 NOW = datetime.now(timezone.utc).replace(microsecond=0)
 PEM, DER = serialization.Encoding.PEM, serialization.Encoding.DER
 
@@ -150,3 +154,24 @@ def assemble(
     }
     start = b"RTLT" + struct.pack("<BBHIIIIHHI", *fields.values())
     return start + hashlib.sha256(start + body).digest() + body + envelope
+
+
+def admit_only(ca: Path, certificate: Path, key: Path) -> tuple[ssl.SSLContext, Handler, list[dict[str, str]]]:
+    """A server that demands a certificate of `ca` and greets who has one: context, handler, subjects it has seen.
+
+    TLS 1.2, where a client that is refused learns it during the handshake.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(ca)
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    seen: list[dict[str, str]] = []
+
+    def handler(stream: ssl.SSLSocket) -> None:
+        shown = stream.getpeercert() or {}
+        seen.append(dict(entry[0] for entry in shown["subject"]))  # type: ignore[misc, index]
+        stream.sendall(b"welcome")
+        stream.unwrap()
+
+    return context, handler, seen

@@ -12,28 +12,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509.oid import AuthorityInformationAccessOID
 from rootlet_host import ca
 from rootlet_host.store import anchor_from_certificate, decode_store, hosts, mozilla_certificates
-from store_help import Runner
 from support import pki
 from support.attempt import HOST
 from support.board import REPOSITORY, run_device_json
 from support.servers import Server, server_context, tls_server
 
 PROBE = REPOSITORY / "tests" / "net" / "probe.py"
-
-
-@pytest.fixture
-def rootlet(capsys, monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
-    return Runner(capsys, monkeypatch)
-
-
-@pytest.fixture
-def roots(tmp_path):
-    """Three roots, all in roots.pem: what Mozilla's list is to real servers."""
-    authorities = [pki.make_ca(f"root {n}") for n in range(3)]
-    (tmp_path / "roots.pem").write_bytes(b"".join(root.pem for root in authorities))
-    return authorities
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import ssl
 import stat
 import subprocess
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 
 import pytest
 from cryptography import x509
@@ -18,20 +19,13 @@ from rootlet_host import certs, files
 from rootlet_host.errors import HostError, UsageError
 from rootlet_host.interpreter import find_micropython
 from rootlet_host.keys import load_key
-from store_help import Runner, key_usage, make_certificate
+from store_help import admit_only, key_usage, make_certificate
 from support import on_cpython, pki  # noqa: F401 - on_cpython makes the device package importable
 from support.board import REPOSITORY, run_device_json
 from support.servers import tls_server
 
 PROBE = REPOSITORY / "tests" / "net" / "probe.py"
 LONG_HOST = "x" * 60 + ".example.org"  # longer than a common name may be
-
-
-@pytest.fixture
-def rootlet(capsys, monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("ROOTLET_PASSPHRASE", raising=False)
-    return Runner(capsys, monkeypatch)
 
 
 @pytest.fixture
@@ -119,17 +113,7 @@ def test_openssl_verifies_them_strictly_for_their_purpose_only(rootlet, tmp_path
 def test_firmware_authenticates_itself_with_the_devices_der_files(rootlet, tmp_path, key_type):
     rootlet("certs", "rig", "--device", "sensor-7", "--key-type", key_type)
     os.chdir(tmp_path / "rig")
-    context = serving("server")
-    context.verify_mode = ssl.CERT_REQUIRED
-    context.load_verify_locations("ca.pem")
-    context.maximum_version = ssl.TLSVersion.TLSv1_2
-    seen = []
-
-    def handler(stream):
-        seen.append(dict(entry[0] for entry in stream.getpeercert()["subject"]))
-        stream.sendall(b"welcome")
-        stream.unwrap()
-
+    context, handler, seen = admit_only(Path("ca.pem"), Path("server.pem"), Path("server.key"))
     program = (
         "import sys, socket, tls\n"
         "read = lambda name: open(name, 'rb').read()\n"

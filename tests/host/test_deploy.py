@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sysconfig
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import pytest
 from rootlet_host import board_config
 from rootlet_host.board.transport import Board
 from rootlet_host.board.virtual import VirtualBoard
-from rootlet_host.demo import HOST, Pki, make_pki, serve
+from rootlet_host.demo import HOST, Pki
 from rootlet_host.deploy import (
     Deployment,
     Payload,
@@ -34,17 +34,6 @@ from rootlet_host.store.format import decode_store
 ROOTLET = Path(sysconfig.get_path("scripts")) / "rootlet"
 SECRET = "correct horse battery"  # noqa: S105
 Make = Callable[..., VirtualBoard]
-
-
-@pytest.fixture(scope="module")
-def pki() -> Pki:
-    return make_pki()
-
-
-@pytest.fixture(scope="module")
-def server(pki: Pki) -> Iterator[int]:
-    with serve(pki) as port:
-        yield port
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import re
 import subprocess
 import sysconfig
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,7 +20,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from rootlet_host.board.transport import Board
 from rootlet_host.board.virtual import VirtualBoard
-from rootlet_host.demo import HOST, Pki, install_application, make_pki, serve
+from rootlet_host.demo import HOST, Pki, install_application
 from rootlet_host.doctor import memory
 from rootlet_host.doctor.checks import Diagnosis, Line, Target, examine
 from rootlet_host.doctor.command import parse_target
@@ -33,17 +33,6 @@ from rootlet_host.store import anchors_from_certificates, build_store
 ROOTLET = Path(sysconfig.get_path("scripts")) / "rootlet"
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 Make = Callable[..., VirtualBoard]
-
-
-@pytest.fixture(scope="module")
-def pki() -> Pki:
-    return make_pki()
-
-
-@pytest.fixture(scope="module")
-def server(pki: Pki) -> Iterator[int]:
-    with serve(pki) as port:
-        yield port
 
 
 @pytest.fixture

@@ -14,12 +14,6 @@ import pytest
 from rootlet_host.explain import read_arguments, read_text, tables
 from rootlet_host.interpreter import find_micropython
 from rootlet_host.paths import device_library
-from store_help import Runner
-
-
-@pytest.fixture
-def rootlet(capsys, monkeypatch):
-    return Runner(capsys, monkeypatch)
 
 
 def names(*arguments):

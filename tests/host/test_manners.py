@@ -12,7 +12,7 @@ import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -54,13 +54,11 @@ ALL = dict(commands())
 PARAMETERS = [(words, parameter) for words, command in ALL.items() for parameter in command.params]
 
 
-@pytest.fixture
-def rootlet(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Any]:
-    """The command in this process, in an empty folder, without a board."""
-    monkeypatch.chdir(tmp_path)
+@pytest.fixture(autouse=True)
+def no_board(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Nothing is attached, and nothing fetched lies about."""
     monkeypatch.setattr("serial.tools.list_ports.comports", list)
     monkeypatch.setenv("ROOTLET_CACHE", str(tmp_path / "cache"))
-    return Runner(capsys, monkeypatch)
 
 
 def run(*words: str, cwd: Path | None = None, **options: Any) -> subprocess.CompletedProcess[str]:
@@ -121,7 +119,7 @@ def test_every_command_and_option_is_explained_and_says_what_value_it_takes() ->
         assert getattr(parameter, "is_flag", False) or parameter.metavar, (words, parameter.name)
 
 
-def test_the_help_names_every_command_in_a_panel_and_the_exit_codes(rootlet: Callable[..., Any]) -> None:
+def test_the_help_names_every_command_in_a_panel_and_the_exit_codes(rootlet: Runner) -> None:
     shown = rootlet("--help")
     assert shown.code == 0
     assert "0 done, 1 failed, 2 wrong usage or environment, 130 interrupted" in shown.out
@@ -155,7 +153,7 @@ def test_every_environment_variable_is_on_the_page() -> None:
 
 
 @pytest.mark.parametrize("words", ALL)
-def test_every_command_shows_its_help(rootlet: Callable[..., Any], words: str) -> None:
+def test_every_command_shows_its_help(rootlet: Runner, words: str) -> None:
     for option in ("--help", "-h"):
         shown = rootlet(*words.split(), option)
         assert (shown.code, shown.err) == (0, "")
@@ -163,7 +161,7 @@ def test_every_command_shows_its_help(rootlet: Callable[..., Any], words: str) -
 
 
 @pytest.mark.parametrize("words", sorted(ALL))
-def test_an_unknown_option_is_one_line_that_names_the_help(rootlet: Callable[..., Any], words: str) -> None:
+def test_an_unknown_option_is_one_line_that_names_the_help(rootlet: Runner, words: str) -> None:
     if words == "explain":  # it takes codes that begin with a minus
         return
     said = rootlet(*words.split(), "--no-such-option")
@@ -173,7 +171,7 @@ def test_an_unknown_option_is_one_line_that_names_the_help(rootlet: Callable[...
 
 @pytest.mark.parametrize("words", sorted(set(ALL) - {"boards", "demo", "virtual", "store build", "certs rig"}))
 def test_without_arguments_every_command_says_in_one_line_what_is_missing(
-    rootlet: Callable[..., Any], words: str, tmp_path: Path
+    rootlet: Runner, words: str, tmp_path: Path
 ) -> None:
     said = rootlet(*words.split())
     assert (said.code, said.out) == (2, "")
@@ -182,13 +180,13 @@ def test_without_arguments_every_command_says_in_one_line_what_is_missing(
 
 
 @pytest.mark.parametrize("words", ["", "store", "keys", "certs", "ca", "firmware", "trace"])
-def test_a_group_without_a_command_shows_its_help(rootlet: Callable[..., Any], words: str) -> None:
+def test_a_group_without_a_command_shows_its_help(rootlet: Runner, words: str) -> None:
     said = rootlet(*words.split())
     assert said.code == 2
     assert "Commands" in said.out + said.err or "Boards" in said.out + said.err
 
 
-def test_a_command_that_does_not_exist(rootlet: Callable[..., Any]) -> None:
+def test_a_command_that_does_not_exist(rootlet: Runner) -> None:
     said = rootlet("pusch")
     is_one_line(said.err, "pusch")
     assert said.code == 2
@@ -206,7 +204,7 @@ def test_a_command_that_does_not_exist(rootlet: Callable[..., Any]) -> None:
         "store pull",
     ],
 )
-def test_without_a_board_each_says_so_and_what_to_do(rootlet: Callable[..., Any], words: str, tmp_path: Path) -> None:
+def test_without_a_board_each_says_so_and_what_to_do(rootlet: Runner, words: str, tmp_path: Path) -> None:
     (tmp_path / "psk").write_text("me:" + 32 * "0" + "\n")
     assert rootlet("certs", "rig").code == 0
     assert rootlet("store", "build", "rig/ca.pem", "-o", "site.rtlt").code == 0
@@ -216,7 +214,7 @@ def test_without_a_board_each_says_so_and_what_to_do(rootlet: Callable[..., Any]
     assert said.code == 2
 
 
-def test_debug_may_stand_anywhere_and_changes_no_exit_code(rootlet: Callable[..., Any]) -> None:
+def test_debug_may_stand_anywhere_and_changes_no_exit_code(rootlet: Runner) -> None:
     for words in (("--debug", "store", "show", "nothing"), ("store", "show", "nothing", "--debug")):
         said = rootlet(*words)
         assert said.code == 2
@@ -224,9 +222,7 @@ def test_debug_may_stand_anywhere_and_changes_no_exit_code(rootlet: Callable[...
         assert said.err.splitlines()[-1].startswith("rootlet: cannot read the store nothing")
 
 
-def test_a_fault_of_ours_is_one_line_that_asks_for_a_report(
-    rootlet: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_fault_of_ours_is_one_line_that_asks_for_a_report(rootlet: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(catalogue.Catalogue, "__iter__", lambda self: {}["no such key"])
     said = rootlet("boards")
     is_one_line(said.err, "unexpected KeyError: 'no such key'", "--debug")
@@ -405,9 +401,7 @@ def test_a_full_disk_is_one_line_and_leaves_no_part_of_a_file(words: str, tmp_pa
         "deploy --config folder",
     ],
 )
-def test_a_file_for_a_folder_and_a_folder_for_a_file_are_one_line(
-    rootlet: Callable[..., Any], words: str, tmp_path: Path
-) -> None:
+def test_a_file_for_a_folder_and_a_folder_for_a_file_are_one_line(rootlet: Runner, words: str, tmp_path: Path) -> None:
     assert rootlet("store", "build", "-o", "big.rtlt").code == 0
     tmp_path.joinpath("file").touch()
     tmp_path.joinpath("folder").mkdir()
@@ -420,7 +414,7 @@ def test_a_file_for_a_folder_and_a_folder_for_a_file_are_one_line(
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
 @pytest.mark.parametrize("words", ["store build -o /root/roots.rtlt", "certs rig -d /root/rig", "store show {store}"])
-def test_a_place_that_is_not_yours_is_one_line(rootlet: Callable[..., Any], words: str, tmp_path: Path) -> None:
+def test_a_place_that_is_not_yours_is_one_line(rootlet: Runner, words: str, tmp_path: Path) -> None:
     store = tmp_path / "roots.rtlt"
     assert rootlet("store", "build", "-o", store).code == 0  # everything is loaded now
     store.chmod(0o600)

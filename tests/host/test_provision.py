@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import ssl
 import stat
 import subprocess
 from datetime import timedelta
@@ -15,18 +14,11 @@ from rootlet_host import certs, provision
 from rootlet_host.board.transport import Board
 from rootlet_host.interpreter import find_micropython
 from rootlet_host.keys import load_key
-from store_help import NOW, Runner, key_usage, make_certificate
+from store_help import NOW, admit_only, key_usage, make_certificate
 from support.board import LIBRARY
 from support.servers import tls_server
 
 KEY, CERTIFICATE, PSK = "/certs/device.key.der", "/certs/device.der", "/certs/psk"
-
-
-@pytest.fixture
-def rootlet(capsys, monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("ROOTLET_PASSPHRASE", raising=False)
-    return Runner(capsys, monkeypatch)
 
 
 @pytest.fixture
@@ -92,18 +84,7 @@ def test_a_server_that_demands_a_certificate_lets_the_board_in_with_what_is_on_i
     assert put("--cert", "rig/device.pem").code == 0
     for name, data in zip(("key", "cert"), content(virtual_board, KEY, CERTIFICATE), strict=True):
         (tmp_path / f"board.{name}").write_bytes(data)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain("rig/server.pem", "rig/server.key")
-    context.verify_mode = ssl.CERT_REQUIRED
-    context.load_verify_locations("rig/ca.pem")
-    context.maximum_version = ssl.TLSVersion.TLSv1_2
-    seen = []
-
-    def handler(stream):
-        seen.append(dict(entry[0] for entry in stream.getpeercert()["subject"]))
-        stream.sendall(b"welcome")
-        stream.unwrap()
-
+    context, handler, seen = admit_only(*(tmp_path / "rig" / name for name in ("ca.pem", "server.pem", "server.key")))
     program = (
         "import rootlet\n"
         "c = rootlet.Context(cafile='rig/ca.pem', client_cert='board.cert', client_key='board.key')\n"

@@ -17,11 +17,6 @@ PUBLISHER = publisher_certificate("publisher", KEY)
 ANCHORS = anchors_from_certificates([make_certificate().certificate])
 
 
-@pytest.fixture
-def rootlet(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Runner:
-    return Runner(capsys, monkeypatch)
-
-
 def make(path: Path, sequence: int, *, signed: bool = True, issued_at: int = 1_700_000_000) -> Path:
     store = build_store(ANCHORS, sequence=sequence, issued_at=issued_at)
     path.parent.mkdir(exist_ok=True)

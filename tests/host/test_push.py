@@ -432,11 +432,6 @@ def test_a_store_that_arrives_changed_is_not_put_in_force(
 # --- the commands ---
 
 
-@pytest.fixture
-def rootlet(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Runner:
-    return Runner(capsys, monkeypatch)
-
-
 def test_the_commands_push_list_and_pull(
     fresh: VirtualBoard, releases: dict[int, bytes], tmp_path: Path, rootlet: Runner
 ) -> None:

@@ -24,7 +24,7 @@ from rootlet_host.signing import (
 )
 from rootlet_host.store import StoreFormatError, anchors_from_certificates, build_store, decode_store
 from rootlet_host.store.format import Envelope, encode_envelope, envelope_name, strip_envelope
-from store_help import DER, NOW, Runner, ec_key, key_usage, make_certificate, rsa_key, with_digest
+from store_help import DER, NOW, ec_key, key_usage, make_certificate, rsa_key, with_digest
 from support.board import run_device
 
 
@@ -43,12 +43,6 @@ def unsigned():
 @pytest.fixture(scope="module")
 def signed(unsigned, publisher):
     return sign_store(unsigned, *publisher)
-
-
-@pytest.fixture
-def rootlet(capsys, monkeypatch):
-    monkeypatch.delenv("ROOTLET_PASSPHRASE", raising=False)
-    return Runner(capsys, monkeypatch)
 
 
 # -------------------------------------------------------------------------------------------- the publisher

@@ -10,14 +10,7 @@ from datetime import timedelta
 import pytest
 from cryptography.hazmat.primitives import hashes
 from rootlet_host.store import decode_store, mozilla_certificates
-from store_help import NOW, Runner, ec_key, make_certificate, rsa_key, with_digest
-
-
-@pytest.fixture
-def rootlet(capsys, monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
-    return Runner(capsys, monkeypatch)
+from store_help import NOW, ec_key, make_certificate, rsa_key, with_digest
 
 
 @pytest.fixture

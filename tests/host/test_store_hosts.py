@@ -19,14 +19,6 @@ PEM = serialization.Encoding.PEM
 
 
 @pytest.fixture
-def roots(tmp_path):
-    """Three roots, all in roots.pem."""
-    authorities = [pki.make_ca(f"root {n}") for n in range(3)]
-    (tmp_path / "roots.pem").write_bytes(b"".join(root.pem for root in authorities))
-    return authorities
-
-
-@pytest.fixture
 def build(tmp_path):
     def run(*lines, **options):
         (tmp_path / "hosts.txt").write_text("\n".join(lines))

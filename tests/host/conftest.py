@@ -1,0 +1,41 @@
+"""Fixtures of the tests of the host tools."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from rootlet_host.demo import Pki, make_pki, serve
+from store_help import Runner
+from support import pki as authorities
+
+
+@pytest.fixture
+def rootlet(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Runner:
+    """The command, in this process, in an empty folder and with none of its environment variables."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("ROOTLET_PASSPHRASE", "ROOTLET_WIFI_PASSWORD", "SOURCE_DATE_EPOCH"):
+        monkeypatch.delenv(name, raising=False)
+    return Runner(capsys, monkeypatch)
+
+
+@pytest.fixture
+def roots(tmp_path: Path) -> list[authorities.Authority]:
+    """Three roots, all in roots.pem: what Mozilla's list is to real servers."""
+    made = [authorities.make_ca(f"root {n}") for n in range(3)]
+    (tmp_path / "roots.pem").write_bytes(b"".join(root.pem for root in made))
+    return made
+
+
+@pytest.fixture(scope="module")
+def pki() -> Pki:
+    """A CA with a trust store, and a server's identity."""
+    return make_pki()
+
+
+@pytest.fixture(scope="module")
+def server(pki: Pki) -> Iterator[int]:
+    """The port of a server with this identity."""
+    with serve(pki) as port:
+        yield port
