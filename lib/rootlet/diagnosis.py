@@ -154,7 +154,7 @@ def _is_want_of_memory(error):
         return isinstance(error, MemoryError)
     # Mbed TLS adds a low-level code, below 0x80, to a high-level one. A low-level one alone comes as a positive number.
     code = _code(error)
-    if code < -127:
+    if not -128 < code < 0x8000:
         return False
     if code == -_ENOMEM:
         return True

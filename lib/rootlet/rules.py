@@ -4,42 +4,30 @@ from micropython import const
 
 from .der import DerError, Reader
 
-# One line a rule: its name, what is wrong, where that is written. BR: CA/Browser Forum Baseline Requirements for TLS
-# server certificates. One string, because it takes half the room of a table of strings.
+# One line a rule: its name, what is wrong, where that is written: a bare number is a section of RFC 5280, BR the
+# CA/Browser Forum's Baseline Requirements for TLS server certificates. Those of policy="webpki" are in webpki.py.
 RULES = """
-malformed|is not well-formed DER|RFC 5280, 4.1
+malformed|is not well-formed DER|4.1
 internal|could not be checked|
-issuer-unknown|was not issued by a trust anchor|RFC 5280, 6.1
-version|is not of version 3|RFC 5280, 4.1.2.1
-issuer-empty|has an empty issuer, or is a CA with an empty subject|RFC 5280, 4.1.2.4 and 4.1.2.6
+issuer-unknown|was not issued by a trust anchor|6.1
+version|is not of version 3|4.1.2.1
+issuer-empty|has an empty issuer, or is a CA with an empty subject|4.1.2.4 and 4.1.2.6
 key-weak|has a key other than RSA (2048 bits or more, whole bytes), P-256, P-384 or P-521|BR 6.1.5
 key-blocked|has a key that is on the list of blocked keys|
-extension-duplicate|has the same extension twice|RFC 5280, 4.2
-extension-critical|has a critical extension that is not understood|RFC 5280, 4.2
-issuer-not-ca|signed another certificate without being a CA|RFC 5280, 4.2.1.3 and 4.2.1.9
-usage|must not be used for TLS servers (extended key usage)|RFC 5280, 4.2.1.12
+extension-duplicate|has the same extension twice|4.2
+extension-critical|has a critical extension that is not understood|4.2
+issuer-not-ca|signed another certificate without being a CA|4.2.1.3 and 4.2.1.9
+usage|must not be used for TLS servers (extended key usage)|4.2.1.12
 leaf-is-ca|belongs to a CA, not to a server|BR 7.1.2.7.8
 anchor-distrusted|was issued after its root lost trust|docs/store-format.md, distrust-after
 san-missing|has no subject alternative name|RFC 9525, 2
+san-form|has a subject alternative name of a wrong form|4.2.1.6
 name-mismatch|is for other names|RFC 9525, 6
-constraints|has a name that a CA above it must not certify|RFC 5280, 4.2.1.10
-constraints-malformed|has name constraints that make no sense|RFC 5280, 4.2.1.10
-constraints-unsupported|has a name whose form is limited and cannot be checked|RFC 5280, 4.2.1.10
-constraints-excessive|has too many names or name constraints to compare|RFC 5280, 4.2.1.10
+constraints|has a name that a CA above it must not certify|4.2.1.10
+constraints-malformed|has name constraints that make no sense|4.2.1.10
+constraints-unsupported|has a name whose form is limited and cannot be checked|4.2.1.10
+constraints-excessive|has too many names or name constraints to compare|4.2.1.10
 pin-mismatch|has no pinned key, nor has any certificate above it|RFC 7469, 2.6
-serial|has a serial number that is not positive, or longer than 20 bytes|RFC 5280, 4.1.2.2
-authority-key-identifier|has no proper authority key identifier|RFC 5280, 4.2.1.1; BR 7.1.2.11.1
-subject-key-identifier|is a CA without a subject key identifier|RFC 5280, 4.2.1.2
-policy-constraints|has policy constraints that are not critical|RFC 5280, 4.2.1.11
-authority-information-access|has a malformed authority information access|RFC 5280, 4.2.2.1
-basic-constraints|is a CA without critical basic constraints|RFC 5280, 4.2.1.9
-key-usage|is a CA without a key usage|RFC 5280, 4.2.1.3
-root-usage|is a root with an extended key usage|BR 7.1.2.1.2
-leaf-usage|lacks an extended key usage, or it is critical or anyExtendedKeyUsage|BR 7.1.2.7.6
-leaf-constraints|is no CA and has name constraints|RFC 5280, 4.2.1.10
-san-critical|has a critical subject alternative name and a subject, or neither|BR 7.1.2.7.12
-san-form|has a subject alternative name of a wrong form|RFC 5280, 4.2.1.6
-common-name|has a common name that is not among its subject alternative names|BR 7.1.4.3
 """
 
 _SHOWN_NAMES = const(6)
@@ -56,8 +44,16 @@ def evidence(rule, c):
 def explain(rule, depth, evidence=None, error=None):
     """(rule, depth, text, section). `depth`: None for a trust anchor that is not part of a chain. `evidence`: what
     `evidence` returned. `error`: the exception behind "internal"."""
-    at = RULES.find("\n%s|" % rule)
-    _, text, section = RULES[at : RULES.find("\n", at + 1)].split("|")
+    from .errors import entry
+
+    line = entry(RULES, rule)
+    if not line:
+        from .webpki import RULES as stricter
+
+        line = entry(stricter, rule)
+    text, section = line
+    if section[:1].isdigit():
+        section = "RFC 5280, " + section
     if depth is None:
         which = "the trust anchor"
     elif rule == "issuer-unknown":

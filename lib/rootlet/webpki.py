@@ -10,6 +10,22 @@ from micropython import const
 from .addresses import address_text
 from .certificate import Certificate
 
+# As in rules.py.
+RULES = """
+serial|has a serial number that is not positive, or longer than 20 bytes|4.1.2.2
+authority-key-identifier|has no proper authority key identifier|4.2.1.1; BR 7.1.2.11.1
+subject-key-identifier|is a CA without a subject key identifier|4.2.1.2
+policy-constraints|has policy constraints that are not critical|4.2.1.11
+authority-information-access|has a malformed authority information access|4.2.2.1
+basic-constraints|is a CA without critical basic constraints|4.2.1.9
+key-usage|is a CA without a key usage|4.2.1.3
+root-usage|is a root with an extended key usage|BR 7.1.2.1.2
+leaf-usage|lacks an extended key usage, or it is critical or anyExtendedKeyUsage|BR 7.1.2.7.6
+leaf-constraints|is no CA and has name constraints|4.2.1.10
+san-critical|has a critical subject alternative name and a subject, or neither|BR 7.1.2.7.12
+common-name|has a common name that is not among its subject alternative names|BR 7.1.4.3
+"""
+
 _EKU_ANY = const(4)
 _OID = const(0x06)
 _SEQUENCE = const(0x30)

@@ -27,10 +27,14 @@ from rootlet.observer import HandshakeObserver
 from rootlet.pem import certificates as read_pem
 from rootlet.pins import PinnedPolicy, Pins
 from rootlet.policy import ChainPolicy
-from rootlet.rules import RULES, general_names, printable_name
+from rootlet.rules import RULES as ALWAYS
+from rootlet.rules import general_names, printable_name
+from rootlet.webpki import RULES as STRICTER
 from rootlet.webpki import check as check_webpki
 from rootlet.webpki import check_root
 from rootlet.wire import Records
+
+RULES = ALWAYS + STRICTER
 
 HOST = "a.example.org"
 ROOT, SUB = make.name(cn="Root"), make.name(("2.5.4.10", "Org"), cn="Sub")
@@ -388,7 +392,7 @@ class _Judged:
     def __init__(self, data):
         self.violation = None
         if data[0] & 0x20:
-            rules = RULES.strip().split("\n")
+            rules = [line for line in RULES.split("\n") if line]
             rule, words, source = rules[data[1] % len(rules)].split("|")
             self.violation = rule, data[2] % 4, words, source
 

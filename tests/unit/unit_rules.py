@@ -1,9 +1,10 @@
 """rootlet.rules: every rule has words, and what comes from a stranger is printed safely."""
 
 import make
+from rootlet import webpki
 from rootlet.rules import RULES, explain, general_names, printable_name
 
-NAMES = [line.split("|")[0] for line in RULES.strip().split("\n")]
+NAMES = [line.split("|")[0] for line in (RULES + webpki.RULES).split("\n") if line]
 
 
 def _source(module):
@@ -19,6 +20,17 @@ def test_every_rule_has_words():
             assert found[0] == rule and found[1] == depth
             assert len(found[2].split(" ")) > 3, rule
             assert "|" not in found[2] and "\n" not in found[2]
+
+
+def test_a_bare_number_is_a_section_of_rfc_5280():
+    for rule, section in (
+        ("version", "RFC 5280, 4.1.2.1"),
+        ("serial", "RFC 5280, 4.1.2.2"),
+        ("key-weak", "BR 6.1.5"),
+        ("san-missing", "RFC 9525, 2"),
+        ("internal", ""),
+    ):
+        assert explain(rule, 0)[3] == section
 
 
 def test_every_rule_in_the_code_is_in_the_table_and_the_other_way_round():

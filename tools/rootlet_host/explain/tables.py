@@ -232,13 +232,13 @@ def _targets(statement: ast.Assign) -> list[str]:
 
 
 def device_rules() -> Iterator[tuple[str, str, str]]:
-    """(name, what is wrong, section of the standard) of the chain policy's rules, from lib/rootlet/rules.py."""
-    path = device_library() / "rootlet" / "rules.py"
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.Assign) and _targets(node) == ["RULES"]:
-            for line in ast.literal_eval(node.value).strip().splitlines():
-                name, text, section = line.split("|")
-                yield name, text, section
+    """(name, what is wrong, section of the standard) of the chain policy's rules, from lib/rootlet."""
+    for module in ("rules.py", "webpki.py"):
+        for node in ast.parse((device_library() / "rootlet" / module).read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.Assign) and _targets(node) == ["RULES"]:
+                for line in ast.literal_eval(node.value).strip().splitlines():
+                    name, text, section = line.split("|")
+                    yield name, text, f"RFC 5280, {section}" if section[:1].isdigit() else section
 
 
 @cache
