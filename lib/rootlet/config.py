@@ -24,11 +24,10 @@ Everything is optional but `job.url`:
                 period_s      between two questions; unsigned: "first-push", "never" or "usb", see slots.py
 """
 
-from micropython import const
-
-_FILE = const("rootlet.json")
-_MAX_FILE = const(8192)
-_REMEDY = const("Correct rootlet.toml and deploy again (rootlet deploy)")
+# Without const: the host loads this file, too, and Python's module micropython has none.
+_FILE = "rootlet.json"
+_MAX_FILE = 8192
+_REMEDY = "Correct rootlet.toml and deploy again (rootlet deploy)"
 
 # A choice is a tuple of words, the first being the default. Everything else: [type, least, most, default], where least
 # and most are values of a number and lengths of the rest.
