@@ -163,7 +163,10 @@ class Application:
 
             entropy.check()
             out.ok("1024 bits are neither constant nor periodic")
-        return self._get(context)
+        good = self._get(context)
+        if not context.psk:
+            self._keep_time("remember", context.stores)
+        return good
 
     def _trust(self):
         """The context; made once, because checking a store reads all of it."""
@@ -216,20 +219,26 @@ class Application:
     def _set_clock(self, context):
         if context.psk:
             return  # there is no date to check
-        import rootlet
         from rootlet import clock
 
         self.out.begin("Checking the clock")
+        self.watchdog.feed()
+        self._keep_time("keep", context.stores, self.settings["ntp_host"], self.modem)
+        clock.check(context.stores)
+        self.out.ok(report.utc(clock.now()))
+
+    def _keep_time(self, step, *arguments):
+        """Once a day: what rootlet.timekeeping does before a connection ("keep") and after it ("remember")."""
+        import rootlet
+        from rootlet import clock
+
         if clock.now() >= self._clock_due_s:
             from rootlet import timekeeping
 
-            self.watchdog.feed()
-            # Also where the clock is good: its time is remembered, for the next start without one.
-            seconds = timekeeping.keep(_CLOCK_FILE, context.stores, self.settings["ntp_host"], self.modem)
-            self._clock_due_s = seconds + _DAY_S
-            del sys.modules["rootlet.timekeeping"], rootlet.timekeeping  # until tomorrow
-        clock.check(context.stores)
-        self.out.ok(report.utc(clock.now()))
+            getattr(timekeeping, step)(_CLOCK_FILE, *arguments)
+            del timekeeping, sys.modules["rootlet.timekeeping"], rootlet.timekeeping  # until tomorrow
+            if step == "remember":
+                self._clock_due_s = clock.now() + _DAY_S
 
     def _get(self, context):
         from rootlet import http

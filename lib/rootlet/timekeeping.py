@@ -60,7 +60,7 @@ def synchronise(host="pool.ntp.org", stores=(), modem=None, timeout_ms=5_000, po
 
 def keep(path="/clock", stores=(), host=None, modem=None, timeout_ms=5_000, port=123):
     """What an application does before it connects: takes the time in the file at `path` for a floor, and asks `modem`
-    and `host` if the clock is not set, or once a day whether it is late; then it remembers the time in the file.
+    and `host` if the clock is not set, or once a day whether it is late. When it has connected it calls `remember`.
 
     Returns seconds since 1970. Raises ClockError, as `synchronise`, if the clock is not set afterwards.
     """
@@ -75,10 +75,6 @@ def keep(path="/clock", stores=(), host=None, modem=None, timeout_ms=5_000, port
         except OSError as error:
             if not good:
                 raise error
-    try:
-        remember(path, stores)
-    except OSError:
-        pass  # a flash that is full or read-only is no reason not to connect
     return seconds
 
 
@@ -91,6 +87,7 @@ def query(host, timeout_ms=5_000, port=123):
     """Asks the time server `host`. Returns seconds since 1970. Raises OSError, or ValueError in words for an answer
     that must not be used."""
     import socket
+    from errno import EAGAIN, ETIMEDOUT
     from os import urandom
     from time import ticks_add, ticks_diff, ticks_ms
 
@@ -103,17 +100,21 @@ def query(host, timeout_ms=5_000, port=123):
     sock = socket.socket(where[0], where[1], where[2])
     try:
         sock.connect(where[-1])  # answers of others do not arrive
-        sock.settimeout(max(timeout_ms, 1) / 1000)
         sock.send(request)
         while True:
-            answer = sock.recv(_PACKET)
+            left_ms = ticks_diff(deadline_ms, ticks_ms())
+            if left_ms <= 0:
+                raise ValueError("no answer to our question in time")
+            sock.settimeout(left_ms / 1000)
+            try:
+                answer = sock.recv(_PACKET)
+            except OSError as error:
+                if error.errno in (EAGAIN, ETIMEDOUT):
+                    continue  # the time is over
+                raise error
             if len(answer) == _PACKET and answer[24:32] == cookie:
                 return _transmit_time(answer)
             # Not the answer to our question: somebody guesses, or it is late from an earlier one.
-            left_ms = ticks_diff(deadline_ms, ticks_ms())
-            if left_ms <= 0:
-                raise ValueError("no answer to our question")
-            sock.settimeout(left_ms / 1000)
     finally:
         sock.close()
 
@@ -166,17 +167,22 @@ def load(path="/clock"):
 
 
 def remember(path="/clock", stores=()):
-    """Writes a good clock's time to flash, at most once a day: flash wears out. Returns whether it did."""
+    """Writes a good clock's time to flash, at most once a day: flash wears out. Returns whether it did.
+
+    To be called after a verified connection: certificates that were valid bear the time out. A forged one that went to
+    flash would be a floor that no right time passes.
+    """
     seconds = clock.now()
     floor, ceiling = clock.bounds(stores)
     if not floor <= seconds <= ceiling or seconds - clock._remembered < _DAY:
         return False
-    try:
-        # In place: FAT would forget the old time before it has the new one.
-        file = open(path, "r+b")
-    except OSError:
-        file = open(path, "wb")
-    with file:
-        file.write(seconds.to_bytes(4, "little") + (seconds ^ 0xFFFFFFFF).to_bytes(4, "little"))
-    clock._remembered = seconds
-    return True
+    data = seconds.to_bytes(4, "little") + (seconds ^ 0xFFFFFFFF).to_bytes(4, "little")
+    for mode in ("r+b", "wb"):  # in place: FAT would forget the old time before it has the new one
+        try:
+            with open(path, mode) as file:
+                file.write(data)
+            clock._remembered = seconds
+            return True
+        except OSError:
+            pass  # a flash that is full or read-only is no reason not to connect
+    return False

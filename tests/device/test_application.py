@@ -195,31 +195,6 @@ def test_a_clock_behind_the_store_is_refused_when_nobody_can_set_it(board: Board
     refused(board, "the clock is not set", "clock")
 
 
-def test_a_time_server_is_asked_when_the_clock_is_behind(board: Board, root: pki.Authority, server: Server) -> None:
-    anchor = anchor_from_certificate(root.certificate)
-    board.write("certs/roots.rtlt", build_store([anchor], sequence=1, issued_at=int(time.time()) + 86400))
-    clock = board.root.joinpath("lib/rootlet/clock.py")
-    clock.write_text(clock.read_text() + STEPPED_CLOCK)
-    board.configure(job=job(server), ntp_host="time.example.org")
-    run = board.run()
-    assert run.status == 0, run.output
-    assert run.events("clock") == ["asked time.example.org"]
-
-
-STEPPED_CLOCK = """
-_system_now = now
-_step_s = 0
-
-def now():
-    return _system_now() + _step_s
-
-def synchronise(host):
-    global _step_s
-    print("[clock] asked", host)
-    _step_s = 2 * 86400
-"""
-
-
 def test_a_cycle_that_fails_is_followed_by_one_that_works(trusting: Board, server: Server) -> None:
     """Every failure that the application foresees and some that it does not, in one process."""
     with Server(lambda connection: connection.sendall(b"HTTP/1.0 400 Bad\r\n\r\n")) as plain:

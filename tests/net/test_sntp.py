@@ -4,30 +4,20 @@ from __future__ import annotations
 
 import calendar
 import os
-import shutil
-import socket
-import subprocess
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.board import run_device_json
+from support.timeservers import chrony, faketime_library, packet, scripted
 
 PROBE = Path(__file__).with_name("clock_probe.py")
-NTP_EPOCH = 2208988800
 
 
 @pytest.fixture(scope="module")
 def faketime() -> str:
-    found = next((str(p) for p in Path("/usr/lib").glob("*/faketime/libfaketime.so.1")), None)
-    if found is None:
-        assert not os.environ.get("CI"), "libfaketime must be installed in CI"
-        pytest.skip("libfaketime is not installed (apt install faketime)")
-    return found
+    return faketime_library()
 
 
 def synchronise(port: int, faketime: str, timeout_ms: int = 2000) -> dict[str, Any]:
@@ -39,57 +29,10 @@ def synchronise(port: int, faketime: str, timeout_ms: int = 2000) -> dict[str, A
     return result
 
 
-@contextmanager
-def scripted(answer: Callable[[bytes], list[bytes]]) -> Iterator[int]:
-    """A UDP server that sends what `answer` makes of each question."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
-        server.bind(("127.0.0.1", 0))
-
-        def serve() -> None:
-            while True:
-                try:
-                    question, sender = server.recvfrom(200)
-                except OSError:
-                    return
-                for packet in answer(question):
-                    server.sendto(packet, sender)
-
-        threading.Thread(target=serve, daemon=True).start()
-        yield server.getsockname()[1]
-
-
-def packet(question: bytes, seconds: float, *, first: int = 0x24, stratum: int = 2, code: bytes = b"TEST") -> bytes:
-    stamp = ((int(seconds) + NTP_EPOCH) & 0xFFFFFFFF).to_bytes(4, "big")
-    return bytes((first, stratum)) + bytes(10) + code + bytes(8) + question[40:48] + bytes(8) + stamp + bytes(4)
-
-
 @pytest.mark.servers
 def test_clock_is_set_from_a_real_time_server(faketime: str, tmp_path: Path) -> None:
-    chronyd = shutil.which("chronyd") or shutil.which("chronyd", path="/usr/sbin")
-    if chronyd is None:
-        assert not os.environ.get("CI"), "chrony must be installed in CI"
-        pytest.skip("chronyd is not installed (apt install chrony)")
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    configuration = tmp_path / "chrony.conf"
-    configuration.write_text(
-        f"port {port}\nbindaddress 127.0.0.1\nallow 127.0.0.1\nlocal stratum 3\ncmdport 0\n"
-        f"bindcmdaddress /\npidfile {tmp_path}/chronyd.pid\n"
-    )
-    server = subprocess.Popen(
-        [chronyd, "-x", "-d", "-u", "root", "-f", str(configuration)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
-    try:
-        deadline = time.monotonic() + 10
-        while True:
-            result = synchronise(port, faketime, timeout_ms=1000)
-            if "seconds" in result or time.monotonic() > deadline:
-                break
-    finally:
-        server.terminate()
-        output = server.communicate()[0].decode()
-    assert "seconds" in result, (result, output)
+    with chrony(tmp_path) as port:
+        result = synchronise(port, faketime)
     assert abs(result["seconds"] - time.time()) < 15
     year, month, day, weekday, hour, minute, second, _ = result["rtc"]
     assert calendar.timegm((year, month, day, hour, minute, second)) == result["seconds"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -37,6 +38,7 @@ class Board:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.environment: dict[str, str] = {}  # besides this process's own
         install_application(root)
         root.joinpath("certs").mkdir()
 
@@ -66,7 +68,12 @@ class Board:
         """Starts the board: boot.py, then main.py."""
         command = board_command(find_micropython(), self.root)
         return subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, **self.environment},
         )
 
     def run(self, timeout_s: float = 60) -> Run:
