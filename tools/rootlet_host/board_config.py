@@ -15,6 +15,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+
 from .errors import HostError, UsageError
 from .files import read_file
 from .paths import device_library
@@ -25,6 +31,7 @@ else:
     import tomli as tomllib
 
 PASSWORD_VARIABLE = "ROOTLET_WIFI_PASSWORD"  # noqa: S105 - the name of a variable
+PSK_VARIABLE = "ROOTLET_PSK_KEY"
 DEFAULT_STORE = "certs/roots.rtlt"
 _DEVICE_PACKAGE = "_rootlet_on_the_device"
 _MAX_JSON_BYTES = 8192  # what config.py reads
@@ -64,7 +71,7 @@ def compact(settings: dict[str, Any], root: str = "/") -> bytes:
 
     `root` is where the board's internal file system is mounted; the store's default path lies there.
     """
-    if root != "/" and "stores" not in settings:
+    if root != "/" and "stores" not in settings and "psk_key" not in settings:
         settings = {**settings, "stores": [root.rstrip("/") + "/" + DEFAULT_STORE]}
     data = json.dumps(settings, separators=(",", ":"), sort_keys=True, ensure_ascii=False).encode()
     if len(data) > _MAX_JSON_BYTES:
@@ -88,26 +95,136 @@ def with_password(
     network = settings.get("network")
     if not isinstance(network, dict) or network.get("kind") != "wifi":
         return settings, ""
-    if "password" in network and _is_in_git(path):
-        raise UsageError(
-            f"{path} holds network.password and is kept by git",
-            remedy=f"take it out and set {PASSWORD_VARIABLE}; change the password if it was published",
-        )
     before = on_board.get("network") if on_board else None
-    if PASSWORD_VARIABLE in os.environ:
-        password, source = os.environ[PASSWORD_VARIABLE], f"from {PASSWORD_VARIABLE}"
-    elif "password" in network:
-        return settings, f"from {path}"
-    elif isinstance(before, dict) and before.get("ssid") == network.get("ssid") and "password" in before:
-        password, source = str(before["password"]), "kept, as it is on the board"
-    elif ask is not None:
-        password, source = ask(str(network.get("ssid", ""))), "as typed"
-    else:
-        raise UsageError(
-            "the password of the Wi-Fi is not known",
-            remedy=f"set {PASSWORD_VARIABLE} (empty for an open network), or run this in a terminal to be asked",
-        )
+    known = before if isinstance(before, dict) and before.get("ssid") == network.get("ssid") else {}
+    password, source = _secret(
+        network.get("password"),
+        PASSWORD_VARIABLE,
+        path,
+        known.get("password"),
+        lambda: ask(str(network.get("ssid", ""))) if ask else None,
+        name="network.password",
+        what="the password of the Wi-Fi",
+        hint=" (empty for an open network)",
+    )
     return {**settings, "network": {**network, "password": password}}, source
+
+
+def with_psk_key(
+    settings: dict[str, Any],
+    path: Path,
+    on_board: dict[str, Any] | None,
+    ask: Callable[[str], str] | None,
+) -> tuple[dict[str, Any], str]:
+    """`settings` with the pre-shared key, and where it came from, as `with_password`. `ask` gets the identity."""
+    identity = settings.get("psk_identity")
+    if identity is None:
+        return settings, ""
+    known = on_board.get("psk_key") if on_board and on_board.get("psk_identity") == identity else None
+    key, source = _secret(
+        settings.get("psk_key"),
+        PSK_VARIABLE,
+        path,
+        known,
+        lambda: ask(str(identity)) if ask else None,
+        name="psk_key",
+        what="the pre-shared key",
+    )
+    return {**settings, "psk_key": key}, source
+
+
+def without_secrets(settings: dict[str, Any]) -> dict[str, Any]:
+    """`settings` that can be checked before the pre-shared key is known: with a key that is none."""
+    return {"psk_key": "0" * 32, **settings} if "psk_identity" in settings else settings
+
+
+def check_proxy(settings: dict[str, Any], path: Path) -> None:
+    """Raise `UsageError` if git keeps a password for the proxy."""
+    job = settings.get("job")
+    proxy = job.get("proxy") if isinstance(job, dict) else None
+    if isinstance(proxy, str) and "@" in proxy and _is_in_git(path):
+        raise UsageError(
+            f"{path} holds a password in job.proxy and is kept by git",
+            remedy="keep rootlet.toml out of git; change the password if it was published",
+        )
+
+
+def client_identity(cert: Path | None, key: Path | None) -> tuple[bytes | None, bytes | None]:
+    """The content of the board's own certificate and key. Raises `UsageError` if they cannot be used together.
+
+    Says nothing of what the key is. A key that git keeps is refused.
+    """
+    certificate = read_file(cert, "the client certificate") if cert else None
+    private = read_file(key, "the client's key") if key else None
+    if key is not None and _is_in_git(key):
+        raise UsageError(f"{key} is kept by git", remedy="keep keys out of git; make a new one if it was published")
+    both = private if private is not None else certificate
+    if certificate is None or both is None:
+        return certificate, private
+    loaded = _load_key(both, key or cert)
+    if loaded is not None and loaded.public_key() != _load_certificate(certificate, cert).public_key():
+        raise UsageError(
+            f"{key or cert} does not belong to {cert}",
+            remedy="give the key that the certificate was made for; of several, the board's own comes first",
+        )
+    return certificate, private
+
+
+def _load_certificate(data: bytes, path: Path | None) -> x509.Certificate:
+    try:
+        return x509.load_pem_x509_certificate(data) if b"-----BEGIN" in data else x509.load_der_x509_certificate(data)
+    except ValueError as error:
+        raise UsageError(f"{path} holds no certificate", remedy="give the board's certificate, PEM or DER") from error
+
+
+def _load_key(data: bytes, path: Path | None) -> PrivateKeyTypes | None:
+    """None for a certificate without a key in its file: the key may be on the board already."""
+    if b"-----BEGIN" in data and b"PRIVATE KEY-----" not in data:
+        return None
+    load = serialization.load_pem_private_key if b"-----BEGIN" in data else serialization.load_der_private_key
+    try:
+        key = load(data, None)
+    except TypeError as error:
+        raise UsageError(
+            f"{path} is encrypted, and a board has nobody to ask for the passphrase",
+            remedy="decrypt it: openssl pkey -in KEY -out NEWKEY",
+        ) from error
+    except (ValueError, UnsupportedAlgorithm) as error:
+        if b"-----BEGIN" not in data:
+            return None  # a certificate in DER
+        raise UsageError(f"{path} holds no private key", remedy="give an EC or RSA key, PEM or DER") from error
+    if not isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
+        raise UsageError(f"{path} is neither an EC nor an RSA key", remedy="Mbed TLS has no other: use P-256")
+    return key
+
+
+def _secret(
+    in_file: Any,
+    variable: str,
+    path: Path,
+    on_board: Any,
+    ask: Callable[[], str | None],
+    *,
+    name: str,
+    what: str,
+    hint: str = "",
+) -> tuple[Any, str]:
+    """(the secret, where it came from). Raises `UsageError` if it is nowhere, or in a file that git keeps."""
+    if in_file is not None and _is_in_git(path):
+        raise UsageError(
+            f"{path} holds {name} and is kept by git",
+            remedy=f"take it out and set {variable}; change it if it was published",
+        )
+    if variable in os.environ:
+        return os.environ[variable], f"from {variable}"
+    if in_file is not None:
+        return in_file, f"from {path}"
+    if on_board is not None:
+        return str(on_board), "kept, as it is on the board"
+    typed = ask()
+    if typed is not None:
+        return typed, "as typed"
+    raise UsageError(f"{what} is not known", remedy=f"set {variable}{hint}, or run this in a terminal to be asked")
 
 
 def _is_in_git(path: Path) -> bool:

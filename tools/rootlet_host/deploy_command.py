@@ -30,6 +30,7 @@ _CONFIG = Path("rootlet.toml")
 _STORE = Path(board_config.DEFAULT_STORE)
 _NEXT_CYCLE, _PROMPT = "next in ", ">>> "
 _FAILURE = "\n  ! "
+_WHERE = "say there where it goes"
 
 
 def deploy_command(
@@ -52,6 +53,12 @@ def deploy_command(
     cafile: Annotated[
         Path | None, typer.Option(metavar="FILE", help="CA certificates, for `cafile` of the configuration.")
     ] = None,
+    client_cert: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The board's certificate, for `client_cert`.")
+    ] = None,
+    client_key: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The key of that certificate, for `client_key`.")
+    ] = None,
     main: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Your own application instead of rootlet's main.py.")
     ] = None,
@@ -71,9 +78,10 @@ def deploy_command(
     """
     settings = _settings(config, url)
     where = str(config) if config.exists() else "--url"
-    checked = board_config.check(settings, where)
+    board_config.check_proxy(settings, config)
+    checked = board_config.check(board_config.without_secrets(settings), where)
     stores = _store_files(checked, store)
-    ca_certificates = _cafile(checked, cafile)
+    copies = _copies(checked, cafile, client_cert, client_key)
     application = {
         "boot.py": read_file(device_root() / "boot.py", "the program"),
         "main.py": read_file(main or device_root() / "main.py", "the program"),
@@ -86,21 +94,26 @@ def deploy_command(
             require_firmware(info)
             bar.show("compiling", 0, None)
             library, note = compile_library(info.mpy_version)
-        before = configuration_on_board(board) if _is_wifi(checked) else None
+        before = configuration_on_board(board) if _is_wifi(checked) or checked["psk_identity"] else None
         settings = with_generator(settings, info)
         settings, source = board_config.with_password(settings, config, before, _ask if sys.stdin.isatty() else None)
+        settings, psk_source = board_config.with_psk_key(
+            settings, config, before, _ask_psk if sys.stdin.isatty() else None
+        )
         data = board_config.compact(settings, info.root)
         checked = board_config.check(settings, where)
         paths = _store_paths(checked, info, "stores" in settings)
         payload = Payload(library, application, data)
         _add_stores(board, payload, paths, stores)
-        _add_cafile(board, payload, checked, ca_certificates)
+        _add_copies(board, payload, checked, copies)
         with Bar(quiet=as_json) as bar:
             done = deploy(board, payload, replace=replace, dry_run=dry_run, progress=bar.show)
         if note:
             done.notes.insert(0, note)
         if source:
             done.notes.append(f"Wi-Fi password {source}")
+        if psk_source:
+            done.notes.append(f"pre-shared key {psk_source}")
         if not as_json:
             _show(done, dry_run)
         if restart and not dry_run:
@@ -148,6 +161,10 @@ def _ask(ssid: str) -> str:
     return str(typer.prompt(f"Password of the Wi-Fi {ssid}", hide_input=True, default="", show_default=False, err=True))
 
 
+def _ask_psk(identity: str) -> str:
+    return str(typer.prompt(f"Pre-shared key of {identity}, hexadecimal", hide_input=True, err=True))
+
+
 def _store_files(checked: dict[str, Any], given: list[Path] | None) -> list[bytes | None]:
     """The content of each store that `stores` names; None: the one on the board is meant."""
     names = list(checked["stores"])
@@ -166,16 +183,20 @@ def _store_files(checked: dict[str, Any], given: list[Path] | None) -> list[byte
     return found + [None] * (len(names) - len(found))
 
 
-def _cafile(checked: dict[str, Any], given: Path | None) -> bytes | None:
-    if given is None:
-        return None
-    if checked["cafile"] is None:
-        raise UsageError("--cafile is given and the configuration has no cafile", remedy="say there where it goes")
-    return read_file(given, "the CA certificates")
+def _copies(
+    checked: dict[str, Any], cafile: Path | None, client_cert: Path | None, client_key: Path | None
+) -> dict[str, bytes | None]:
+    """For each setting that names a file on the board: its content, None if it is there already."""
+    for name, given in (("cafile", cafile), ("client_cert", client_cert), ("client_key", client_key)):
+        if given is not None and checked[name] is None:
+            raise UsageError(f"--{name.replace('_', '-')} is given and the configuration has no {name}", remedy=_WHERE)
+    certificate, key = board_config.client_identity(client_cert, client_key)
+    ca_certificates = None if cafile is None else read_file(cafile, "the CA certificates")
+    return {"cafile": ca_certificates, "client_cert": certificate, "client_key": key}
 
 
 def _store_paths(checked: dict[str, Any], info: BoardInfo, named: bool) -> list[str]:
-    return list(checked["stores"]) if named else [info.path(board_config.DEFAULT_STORE)]
+    return list(checked["stores"]) if named or not checked["stores"] else [info.path(board_config.DEFAULT_STORE)]
 
 
 def _add_stores(board: Board, payload: Payload, paths: list[str], stores: list[bytes | None]) -> None:
@@ -193,12 +214,14 @@ def _add_stores(board: Board, payload: Payload, paths: list[str], stores: list[b
             payload.copies[path] = data
 
 
-def _add_cafile(board: Board, payload: Payload, checked: dict[str, Any], data: bytes | None) -> None:
-    path = checked["cafile"]
-    if data is not None:
-        payload.copies[path] = data
-    elif path is not None and board.hash(path) is None:
-        raise UsageError(f"cafile names {path}, which is not on the board", remedy="give the file with --cafile")
+def _add_copies(board: Board, payload: Payload, checked: dict[str, Any], copies: dict[str, bytes | None]) -> None:
+    for name, data in copies.items():
+        path = checked[name]
+        if data is not None:
+            payload.copies[path] = data
+        elif path is not None and board.hash(path) is None:
+            option = f"--{name.replace('_', '-')}"
+            raise UsageError(f"{name} names {path}, which is not on the board", remedy=f"give the file with {option}")
 
 
 def _show(done: Deployment, dry_run: bool) -> None:
