@@ -39,15 +39,43 @@ def test_a_get_imports_what_verifies_and_not_what_explains_refusals(measured: fo
 
 
 def test_a_budget_that_is_exceeded_is_named_with_both_sizes(measured: footprint.Footprint) -> None:
-    grown = footprint.Footprint({**measured.modules, "heavy": footprint.PACKAGE_BUDGET_BYTES}, ["heavy"])
-    package, get = footprint.over_budget(grown)
+    modules = {**measured.modules, "heavy": footprint.PACKAGE_BUDGET_BYTES}
+    package, get = footprint.over_budget(
+        footprint.Footprint(modules, ["heavy"], {**measured.packages, "heavy": "core"})
+    )
     assert "package" in package and f"{footprint.PACKAGE_BUDGET_BYTES:,}" in package
     assert "GET" in get and f"{footprint.GET_BUDGET_BYTES:,}" in get
 
 
 def test_extras_do_not_count_as_the_package() -> None:
-    found = footprint.Footprint({"store": 100, "modem.at": 30, "modem.__init__": 1, "dtls": 5})
+    packages = {"store": "core", "modem.at": "modem", "modem": "modem", "dtls": "dtls"}
+    found = footprint.Footprint({"store": 100, "modem.at": 30, "modem": 1, "dtls": 5}, [], packages)
     assert (found.package_bytes, found.extras_bytes) == (100, 36)
+
+
+def test_what_a_get_imports_belongs_to_the_core(measured: footprint.Footprint) -> None:
+    assert {measured.packages[name] for name in measured.imported_by_get} == {"core"}
+    assert measured.modules.keys() == measured.packages.keys()
+
+
+def test_the_page_lists_every_module_and_none_that_is_no_more(measured: footprint.Footprint) -> None:
+    """Its sizes may be a few changes old, its modules not: `python tools/dev/footprint.py --docs`."""
+    page = footprint.DOCUMENT.read_text(encoding="utf-8")
+    block = page[page.index("<!-- footprint: begin") : page.index("<!-- footprint: end")]
+    listed = [line.split(" | ")[:2] for line in block.splitlines() if line.startswith("| `")]
+    assert sorted(listed) == sorted([f"| {row[0]}", row[1]] for row in measured.rows() if row[0].startswith("`"))
+
+
+@pytest.mark.skipif(not footprint.BOARD_LIKE.exists(), reason="there is no 32-bit interpreter: make micropython32")
+def test_an_import_keeps_more_heap_than_its_bytes_and_no_more_than_twice_as_much(
+    workbench: Workbench, measured: footprint.Footprint
+) -> None:
+    heap = footprint.import_costs(workbench, footprint.BOARD_LIKE)
+    assert {"store", "policy", "http", "web.client", "modem"} <= heap.keys()
+    assert "modem.at" not in heap  # which modem imports
+    assert measured.modules["store"] < heap["store"] < 2 * measured.modules["store"]
+    of_a_get = sum(heap[name] for name in measured.imported_by_get)
+    assert measured.get_bytes < of_a_get < 2 * measured.get_bytes
 
 
 def test_the_store_keeps_to_its_bytes_for_each_root_and_its_reads_for_each_lookup(workbench: Workbench) -> None:
