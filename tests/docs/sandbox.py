@@ -321,6 +321,7 @@ os.execv({str(find_micropython())!r}, [{str(find_micropython())!r}, *arguments])
         self.flash.mkdir()
         if self.setting.board == "empty":  # the program is for the board that it becomes
             self._fill(self.flash, {**self.world.library, "certs/roots.rtlt": self.world.store})
+            shutil.copytree(unpacked(UMQTT_SIMPLE), self.flash / "lib", dirs_exist_ok=True)
         if re.search(r"^(from|import) machine\b", "\n".join(block.code for block in blocks), re.MULTILINE):
             modem = PtyModem(sim_pin="1234")
             modem.modem.network = _Operator(self.world.hosts)

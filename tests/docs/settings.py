@@ -64,6 +64,7 @@ SETTINGS: dict[str, Setting] = {
         files={"our-ca.pem": site_ca, "backup-key.pem": client_key},
         names="import rootlet\n",
     ),
+    "docs/porting.md": Setting(board="empty", files={"rootlet.toml": TOML}),
     "docs/trace.md": Setting(
         names=CONTEXT
         + "from rootlet import http\nfrom rootlet.trace import Trace\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,9 @@ def test_every_block_of_the_page_does_what_it_shows(page: str, world: World, tmp
                 wrong = difference(block.code, last.output)
                 assert not wrong, f"{block.place}: {wrong}"
             elif block.language == "sh":
+                began = time.monotonic()
                 last = sandbox.shell(block)
+                print(f"{time.monotonic() - began:5.1f} s  {block.place}")
                 wanted = int(block.argument) if block.directive == "exit code" else 0
                 assert last.status == wanted, f"{block.place}: exit code {last.status}\n{last.output}"
             elif block.language == "python":
