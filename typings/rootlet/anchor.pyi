@@ -1,0 +1,13 @@
+from ._types import Buffer
+
+class RecordError(ValueError): ...
+
+class Anchor:
+    exact: bool
+    distrust_after: int
+    suffixes: list[str] | None
+    constraints: bytes | None
+    key: bytes | None
+    def __init__(self, record: Buffer) -> None: ...
+    def may_sign_for(self, host: str) -> bool: ...
+    def certificate(self, name: bytes, serial: int) -> bytes: ...
