@@ -23,7 +23,7 @@ import sys
 import tempfile
 import threading
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +158,8 @@ def soak(options: argparse.Namespace, console: Console) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="rootlet-soak-") as name, Servers(Path(name)) as servers:
         folder = Path(name)
         kinds = chosen(servers.kinds, options.kinds)
+        if options.expect:
+            kinds = [replace(kind, expect=[options.expect]) for kind in kinds]
         request = {
             "host": HOST,
             "stores": stores(folder, servers),
@@ -177,13 +179,19 @@ def soak(options: argparse.Namespace, console: Console) -> dict[str, Any]:
         samples: list[dict[str, Any]] = []
         wrong: list[dict[str, str]] = []
         about: dict[str, Any] = {}
+        told = 0
         with progress(console) as bar, Board(interpreter, request, folder) as board:
             task = bar.add_task("warming up", total=options.requests)
             for line in board:
                 if "done" in line:
                     samples.append(line)
+                    tenth = 10 * line["done"] // options.requests
                     held = f"heap {line['heap_bytes']:,} B, memory {line['resident_bytes'] // 1024:,} kB, "
-                    bar.update(task, completed=line["done"], description=held + f"{line['files']} files")
+                    held += f"{line['files']} files"
+                    bar.update(task, completed=line["done"], description=held)
+                    if tenth > told and not console.is_terminal:  # where a bar cannot move
+                        console.print(f"{line['done']:,} of {options.requests:,}: {held}", highlight=False)
+                        told = tenth
                 elif "wrong" in line:
                     wrong.append(line)
                     bar.console.print(f"[red]{line['wrong']}[/red]: {line['end']}", highlight=False)
@@ -299,6 +307,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--resident-limit", type=float, default=RESIDENT_LIMIT, help="bytes per request (default: %(default)s)"
     )
+    parser.add_argument("--expect", metavar="ERROR", help="what all must end in, to see that another end is noticed")
     parser.add_argument("--micropython", type=Path, help="another interpreter than the installed one")
     parser.add_argument("--leak", choices=["heap", "native", "file"], help="lose some, to see that it is noticed")
     parser.add_argument("--leak-every", type=int, default=50, help="requests from loss to loss (default: %(default)s)")
