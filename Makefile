@@ -39,6 +39,7 @@ lint: $(STAMP) ## Check style and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check tools tests
 	@$(BIN)/mypy
+	@$(BIN)/python tools/dev/check_types.py
 
 versions: $(STAMP) ## Fetch other versions of MicroPython (Debian's) for the tests
 	@$(BIN)/python tools/dev/fetch_micropython.py

@@ -95,7 +95,7 @@ def _body(body: list[ast.stmt], typed: list[ast.stmt], edits: _Edits) -> None:
         if isinstance(node, _Definition) and node.name in functions:
             _function(node, functions[node.name], edits)
         elif isinstance(node, ast.ClassDef):
-            _class(node, classes.get(node.name, ast.ClassDef(node.name, body=[])), edits)
+            _class(node, classes.get(node.name, ast.ClassDef(node.name, [], [], [], [])), edits)
 
 
 def _class(node: ast.ClassDef, typed: ast.ClassDef, edits: _Edits) -> None:

@@ -39,7 +39,6 @@ from measuring.workbench import (
     REPOSITORY,
     MeasurementError,
     compile_tree,
-    mozilla_certificates,
 )
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -48,6 +47,7 @@ from rootlet_host.errors import HostError
 from rootlet_host.interpreter import find_micropython
 from rootlet_host.store.anchors import anchor_from_certificate
 from rootlet_host.store.builder import build_store
+from rootlet_host.store.sources import mozilla_certificates
 
 DOCUMENT = REPOSITORY / "docs" / "connections.md"
 REQUESTS = 100_000

@@ -16,12 +16,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .workbench import HOST, REPOSITORY, pki
+from .workbench import HOST, REPOSITORY
 
 MODEM_TESTS = REPOSITORY / "tests" / "modem"
 sys.path.insert(0, str(MODEM_TESTS))
 
 from pty_modem import PtyModem  # noqa: E402
+from support import pki  # noqa: E402
 from support.programs import daemon, free_port, openssl_server  # noqa: E402
 from support.servers import Server, answer, http_response, read_request, server_context, tls_server  # noqa: E402
 
@@ -37,8 +38,8 @@ TLSHandler = Callable[[ssl.SSLSocket], None]
 
 @dataclass
 class Kind:
-    """`share`: how many of about a thousand requests; `expect`: names of the exceptions that may end it, None if none shall.
-    `job` is a method of device/soak_jobs.py, `settings` are for it."""
+    """`share`: how many of about a thousand requests; `expect`: names of the exceptions that may end it, None if none
+    shall. `job` is a method of device/soak_jobs.py, `settings` are for it."""
 
     name: str
     share: int
@@ -159,7 +160,7 @@ class Sessions:
         selector.register(self._stopped, selectors.EVENT_READ)
         while True:
             for key, _ in selector.select():
-                end_of_line = key.fileobj
+                end_of_line: Any = key.fileobj
                 if end_of_line is self._stopped:
                     selector.close()
                     return
@@ -278,7 +279,7 @@ class Servers:
         nobody.bind(("127.0.0.1", 0))
         silent = nobody.getsockname()[1]
         self._add("DTLS, silence", 5, "datagrams", ["DeadlineError"], silent, timeout_ms=IMPATIENT_MS)
-        names = {
+        names: dict[str, tuple[str, str, list[str | None]]] = {
             "DTLS": ("datagrams", HOST, GOOD),
             "DTLS, asyncio: good and cancelled": ("datagrams_in_asyncio", HOST, GOOD),
             "DTLS, wrong host": ("datagrams", "other.example.org", ["HostnameError"]),
