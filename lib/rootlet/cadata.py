@@ -33,10 +33,10 @@ class CertificateStore:
             from .errors import ConfigError
 
             message = str(error)
-            if not isinstance(error, DerError) and message[:11] != "certificate":
+            if isinstance(error, DerError):
+                message = "is damaged: " + message
+            if message[:11] != "certificate":
                 message = "certificate %d %s" % (self.count, message)
-            elif isinstance(error, DerError):
-                message = "certificate %d is damaged: %s" % (self.count, message)
             raise ConfigError(
                 "the CA certificates cannot be used: " + message, "Give whole CA certificates, PEM or DER", error
             )
@@ -51,12 +51,12 @@ class CertificateStore:
 
 def _record(der, webpki):
     """(subject, record of the trust store's format) for one certificate. Raises ValueError."""
-    certificate = Certificate(der)
-    subject = der[certificate.subject : certificate.subject_end]
-    self_signed = subject == der[certificate.issuer : certificate.issuer_end]
+    c = Certificate(der)
+    subject = der[c.subject : c.subject_end]
+    self_signed = subject == der[c.issuer : c.issuer_end]
     # A version 1 certificate has no extensions to say that it is a CA (RFC 5280, 6.1.4, k): roots of old.
-    ca = certificate.ca or (certificate.version < 3 and self_signed)
-    if certificate.duplicate or certificate.unknown_critical:
+    ca = c.ca or (c.version < 3 and self_signed)
+    if c.duplicate or c.unknown_critical:
         raise ValueError("has an extension that is critical and unknown, or there twice")
     if webpki:
         from .webpki import check_root
@@ -65,40 +65,31 @@ def _record(der, webpki):
         if rule:
             from .rules import explain
 
-            raise ValueError(explain(rule, 1, None, None)[2].partition(" depth 1 ")[2])
-    if certificate.subject_end - certificate.subject == 2:
+            raise ValueError(explain(rule, 1)[2].partition(" depth 1 ")[2])
+    if c.subject_end - c.subject == 2:
         raise ValueError("has an empty subject")
-    if certificate.key_kind == _OTHER:
+    if c.key_kind == _OTHER:
         raise ValueError("has a key other than RSA, P-256, P-384 or P-521")
-    limit = certificate.spki
     flags = 5
-    parts = [
-        b"",
-        _u32(certificate.time(certificate.not_before, limit)),
-        _u32(certificate.time(certificate.not_after, limit)),
-    ]
+    limits = b""
+    key = der
     if ca:
-        if certificate.key_usage >= 0 and not certificate.key_usage & _KEY_CERT_SIGN:
+        if c.key_usage >= 0 and not c.key_usage & _KEY_CERT_SIGN:
             raise ValueError("is a CA that must not sign certificates (key usage)")
-        if certificate.extended_key_usage and not certificate.extended_key_usage & _EKU_SERVER:
+        if c.extended_key_usage and not c.extended_key_usage & _EKU_SERVER:
             raise ValueError("is a CA for other purposes than TLS servers (extended key usage)")
         flags = 4
-        if certificate.path_length >= 0:
+        if c.path_length >= 0:
             flags |= 0x10
-            parts.append(bytes((min(certificate.path_length, 254),)))
-        if certificate.constraints:
+            limits = bytes((min(c.path_length, 254),))
+        if c.constraints:
             flags |= 0x40
-            n = certificate.constraints_end - certificate.constraints
-            parts.append(bytes((n & 0xFF, n >> 8)))
-            parts.append(der[certificate.constraints : certificate.constraints_end])
-        parts.append(der[certificate.spki : certificate.spki_end])
-    elif self_signed:
-        parts.append(der)
-    else:
+            constraints = der[c.constraints : c.constraints_end]
+            limits += len(constraints).to_bytes(2, "little") + constraints
+        key = der[c.spki : c.spki_end]
+    elif not self_signed:
         raise ValueError("is neither a CA nor self-signed")
-    parts[0] = bytes((flags,))
-    return subject, b"".join(parts)
-
-
-def _u32(value):
-    return bytes((value & 0xFF, value >> 8 & 0xFF, value >> 16 & 0xFF, value >> 24 & 0xFF))
+    record = bytes((flags,))
+    for at in (c.not_before, c.not_after):
+        record += c.time(at, c.spki).to_bytes(4, "little")
+    return subject, record + limits + key

@@ -1,11 +1,13 @@
 """PEM to DER (RFC 7468), on the board: most firmware takes DER only."""
 
-from binascii import a2b_base64
+from binascii import a2b_base64, b2a_base64
 
 from micropython import const
 
+from .der import DerError, Reader
+
 _BEGIN = const(b"-----BEGIN ")
-_END = const(b"-----END ")
+_DASHES = const(b"-----")
 
 
 def decode(data, label=b"CERTIFICATE"):
@@ -15,39 +17,28 @@ def decode(data, label=b"CERTIFICATE"):
     """
     found = []
     at = data.find(_BEGIN)
-    if at < 0:
-        raise ValueError("no PEM block")
     while at >= 0:
-        line_end = data.find(b"-----", at + len(_BEGIN))
-        name = data[at + len(_BEGIN) : line_end]
-        end = data.find(_END + name + b"-----", line_end) if line_end >= 0 else -1
-        if end < 0:
+        at += len(_BEGIN)
+        begin = data.find(_DASHES, at)
+        name = data[at:begin]
+        end = data.find(b"-----END " + name + _DASHES, begin)
+        at = data.find(_BEGIN, begin)
+        if begin < 0 or end < 0 or (name == label and 0 <= at < end):
             raise ValueError("PEM block %d has no end" % len(found))
         if name == label:
-            body = data[line_end + 5 : end]
-            if _BEGIN in body:
-                raise ValueError("PEM block %d has no end" % len(found))
+            text = b"".join(data[begin + 5 : end].split())
             try:
-                found.append(_base64(body))
+                der = a2b_base64(text)
             except ValueError:
+                der = b""
+            # a2b_base64 passes over what is not base64, on some ports without a word.
+            if not der or b2a_base64(der)[:-1] != text:
                 raise ValueError("PEM block %d is not base64" % len(found))
+            found.append(der)
         at = data.find(_BEGIN, end)
     if not found:
         raise ValueError("no %s in PEM" % str(label, "ascii"))
     return found
-
-
-def _base64(text):
-    """Strict: a2b_base64 passes over what is not base64, on some ports without a word."""
-    text = text.replace(b"\r", b"").replace(b"\n", b"").replace(b" ", b"").replace(b"\t", b"")
-    data = len(text.rstrip(b"="))
-    if not text or len(text) % 4 or len(text) - data > 2:
-        raise ValueError
-    for i in range(data):
-        c = text[i]
-        if not (0x61 <= c <= 0x7A or 0x41 <= c <= 0x5A or 0x30 <= c <= 0x39 or c == 0x2B or c == 0x2F):
-            raise ValueError
-    return a2b_base64(text)
 
 
 def certificates(data):
@@ -58,31 +49,28 @@ def certificates(data):
     if _BEGIN in data:
         found = decode(data)
         for index, der in enumerate(found):
-            if _length(der, 0) != len(der):
+            if _end(der, 0) != len(der):
                 raise ValueError("certificate %d is not one DER value" % index)
         return found
     found = []
     at = 0
     while at < len(data):
-        n = _length(data, at)
-        if not n or at + n > len(data):
+        end = _end(data, at)
+        if not end:
             raise ValueError("certificate %d is not DER, or is cut short" % len(found))
-        found.append(bytes(data[at : at + n]))
-        at += n
+        found.append(bytes(data[at:end]))
+        at = end
     if not found:
         raise ValueError("no certificate: the data is empty")
     return found
 
 
-def _length(data, at):
-    """Length in bytes of the DER SEQUENCE at `at`, 0 if there is none."""
-    if at + 4 > len(data) or data[at] != 0x30:
-        return 0
-    n = data[at + 1]
-    if n < 0x80:
-        return n + 2
-    if n == 0x81:
-        return data[at + 2] + 3
-    if n == 0x82:
-        return (data[at + 2] << 8 | data[at + 3]) + 4
+def _end(data, at):
+    """Where the DER SEQUENCE at `at` ends; 0 if there is none, or nothing in it."""
+    reader = Reader(data)
+    try:
+        if reader.enter(0x30, at, len(data)) < reader.end:
+            return reader.end
+    except DerError:
+        pass
     return 0
