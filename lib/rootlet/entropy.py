@@ -51,8 +51,10 @@ def check(source=None):
         except ImportError:
             fault = "is missing: this firmware has no os.urandom"
     if not fault:
-        sample = source(BITS // 8)
-        fault = _examine(sample, found)
+        try:
+            fault = _examine(source(BITS // 8), found)
+        except OSError as error:
+            fault = "does not answer: %s" % error
     found["source"] = "os.urandom"
     found["rng"] = rng
     found["bits"] = BITS
@@ -93,6 +95,8 @@ def _examine(sample, found):
     found["proportion"] = proportion
     if longest >= _REPETITION_CUTOFF:
         return "fails the repetition count test (%d equal bits in a row)" % longest
+    # The first bit of a biased source may be the rarer one, so the others are counted, too.
+    proportion = max(proportion, BITS - proportion)
     if proportion >= _PROPORTION_CUTOFF:
         return "fails the adaptive proportion test (%d of %d bits are equal)" % (proportion, BITS)
     return None

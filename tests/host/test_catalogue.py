@@ -222,3 +222,22 @@ def test_a_wrong_catalogue_is_refused(change: tuple[str, str], complaint: str) -
 def test_a_board_listed_twice_is_refused() -> None:
     with pytest.raises(HostError, match="twice"):
         parse(MINIMAL + MINIMAL[MINIMAL.index("[[board]]") :])
+
+
+@pytest.mark.parametrize(
+    ("machine", "rng"),
+    [
+        ("Generic ESP32 module with ESP32", "radio"),
+        ("Generic ESP32C3 module with ESP32C3", "radio"),
+        ("Some maker's board with ESP32S3", "radio"),
+        ("NUCLEO_H563ZI with STM32H563ZI", "yes"),
+        ("NUCLEO-H563ZI with STM32H563xx", "yes"),
+        ("NUCLEO-F401RE with STM32F401xE", "no"),
+        ("Raspberry Pi Pico with RP2040", None),
+        ("linux [GCC 12.2.0] version", None),
+        ("", None),
+    ],
+)
+def test_what_a_board_says_of_itself_finds_its_generator(machine: str, rng: str | None) -> None:
+    found = load().of_machine(machine)
+    assert (found.rng if found else None) == rng

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import shutil
 import signal
@@ -447,3 +448,35 @@ def test_the_example_of_the_documentation_is_a_right_configuration() -> None:
     settings = board_config.tomllib.loads(text.partition("```toml\n")[2].partition("```")[0])
     checked = board_config.check({**settings, "network": {**settings["network"], "password": ""}}, "docs/deploy.md")
     assert checked["job"]["period_s"] == 3600
+
+
+# --- what the host knows of the board ---
+
+
+@pytest.mark.parametrize(
+    ("machine", "rng", "words"),
+    [
+        ("NUCLEO_H563ZI with STM32H563ZI", "yes", None),
+        ("NUCLEO_F401RE with STM32F401xE", "no", "this board has no hardware generator"),
+        ("linux", "unknown", None),
+    ],
+)
+def test_what_the_catalogue_knows_of_the_generator_reaches_the_board(
+    fresh: VirtualBoard, library: dict[str, bytes], pki: Pki, machine: str, rng: str, words: str | None
+) -> None:
+    from rootlet_host.deploy_command import with_generator
+
+    with Board(fresh.port) as board:
+        info = dataclasses.replace(board.identify(), machine=machine)
+    settings = with_generator({"job": {"url": "https://demo.test/"}}, info)
+    assert with_generator({"rng": "yes"}, info) == {"rng": "yes"}
+    on(fresh, payload(library, pki, configuration=board_config.compact(settings)))
+    with Board(fresh.port) as board:
+        board.soft_reset()
+        board.run(
+            "import main\n_c = main.config.load()\n_a = main.Application(_c, main.report.Report(lambda text: None))\n"
+            "_a._trust()\nfrom rootlet import entropy"
+        )
+        status = board.evaluate("entropy.status()")
+    assert status["rng"] == rng
+    assert (status["fault"] is None) if words is None else (words in status["fault"])

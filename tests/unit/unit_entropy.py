@@ -70,14 +70,48 @@ def test_a_run_of_equal_bits_is_refused_from_the_cutoff_on():
 
 def test_a_biased_source_is_refused():
     good = generator(5)
-    # Three quarters of the bits are ones.
-    biased = lambda n: bytes([a | b for a, b in zip(good(n), good(n))])  # noqa: E731
-    refused = 0
-    for _ in range(50):
-        if refusal(biased):
-            refused += 1
-    # The test counts bits equal to the first one; when that is a zero it sees few, which is no failure (4.4.2).
-    assert refused > 25, refused
+    # Three quarters of the bits are ones; the same for zeros, whatever the first bit is.
+    for biased in (
+        lambda n: bytes([a | b for a, b in zip(good(n), good(n))]),
+        lambda n: bytes([a & b for a, b in zip(good(n), good(n))]),
+    ):
+        for _ in range(50):
+            said = refusal(biased)
+            assert "adaptive proportion test" in said or "repetition count" in said
+
+
+def test_a_source_with_a_little_bias_is_refused_from_the_cutoff_on():
+    good = bytearray(generator(11)(128))
+    ones = sum([bin(byte).count("1") for byte in good])
+    for at in range(128):
+        for shift in range(8):
+            if ones < 608 and not good[at] >> shift & 1 and (at * 8 + shift) % 3:
+                good[at] |= 1 << shift
+                ones += 1
+    assert ones == 608 and refusal(lambda n: bytes(good)) is None
+    at = min([i for i in range(128) if good[i] != 0xFF and i > 2])
+    good[at] |= good[at] + 1  # its lowest zero
+    assert "609 of 1024" in refusal(lambda n: bytes(good))
+
+
+def test_what_is_known_of_the_board_counts():
+    saved = entropy.rng
+    try:
+        for rng, words in (("yes", None), ("unknown", None), ("radio", None), ("no", "no hardware generator")):
+            entropy.rng = rng
+            said = refusal(None)
+            assert said is None if words is None else words in said, (rng, said)
+            assert entropy.status()["rng"] == rng
+    finally:
+        entropy.rng = saved
+        entropy.check()
+
+
+def test_a_source_that_raises_is_refused():
+    def fails(n):
+        raise OSError(110)
+
+    assert "does not answer" in refusal(fails)
 
 
 def test_a_source_that_gives_too_little_is_refused():
