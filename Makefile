@@ -14,7 +14,7 @@ SEED ?= 1
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test fuzz lint versions micropython32 conformance flash boards virtual deploy push bench memory soak packages clean
+.PHONY: help setup run test fuzz lint versions micropython32 conformance flash boards virtual deploy push bench memory soak packages docs clean
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "  make %-15s %s\n", $$1, $$2}'
@@ -84,6 +84,12 @@ memory: $(STAMP) ## Measure the heap that a verified GET needs, on a 32-bit buil
 
 packages: $(STAMP) ## Write the device library as packages for mip, to be put on a web server (build/mip)
 	@$(BIN)/python tools/dev/packages.py index build/mip
+
+docs: $(STAMP) ## Write the pages that are made from the code: commands, errors, the store's example, packages
+	@$(BIN)/python tools/dev/commands_page.py
+	@$(BIN)/python tools/dev/error_index.py --docs
+	@$(BIN)/python tools/dev/store_example.py --docs
+	@$(BIN)/python tools/dev/packages.py write
 
 clean: ## Remove everything that was made
 	rm -rf $(VENV) build dist certs/*.rtlt certs/*.json

@@ -27,6 +27,7 @@ from rootlet_host.board.virtual import VirtualBoard
 from rootlet_host.interpreter import find_micropython
 from simulators.esp32_rom import Esp32
 from simulators.stlink_drive import StlinkDrive
+from support.programs import free_port
 from support.third_party import UMQTT_SIMPLE, unpacked
 
 from .markdown import REPOSITORY, Block
@@ -35,6 +36,7 @@ from .world import World
 DRY = {
     "bench",
     "conformance",
+    "docs",
     "footprint",
     "fuzz",
     "lint",
@@ -46,6 +48,7 @@ DRY = {
     "versions",
 }
 PORTS = re.compile(r"/dev/(?:ttyACM0|ttyUSB0|pts/3)\b")
+SERVERS = re.compile(r"(?:-accept |http\.server (?:\S+ )*|http://192\.168\.4\.2:)(\d{4})\b")
 HERE = Path(__file__).resolve().parent
 BIN = Path(sysconfig.get_path("scripts"))
 LINKED = ("Makefile", "README.md", "boot.py", "constraints.txt", "docs", "firmware", "lib", "main.py", "pyproject.toml")
@@ -91,7 +94,7 @@ class Sandbox(contextlib.ExitStack):
         self.state = folder / "world.json"
         self.folder = folder
         self._board: VirtualBoard | None = None
-        self._number = 0
+        self._ports: dict[str, int] = {}  # of servers that the page starts
 
     def __enter__(self) -> Sandbox:
         super().__enter__()
@@ -103,8 +106,7 @@ class Sandbox(contextlib.ExitStack):
         for name in ("tools", "tests"):
             (self.home / name).symlink_to(REPOSITORY / name)
         (self.home / "certs").mkdir()
-        (self.home / ".venv").mkdir()
-        (self.home / ".venv" / "bin").symlink_to(BIN)
+        (self.home / ".venv").symlink_to(BIN.parent)
         self._fill(self.home, self.setting.files)
         self._prepare_flash()
         self._fill(self.flash, self.setting.on_board)
@@ -163,7 +165,7 @@ class Sandbox(contextlib.ExitStack):
         self.state.write_text(
             json.dumps(
                 {
-                    "hosts": self.world.hosts,
+                    "hosts": {**self.world.hosts, **{f"192.168.4.2:{port}": port for port in self._ports.values()}},
                     "attached": [attached],
                     "roots": str(self.world.roots),
                     "drives": [str(self.drive)],
@@ -218,9 +220,18 @@ class Sandbox(contextlib.ExitStack):
             '  local words=() host=localhost port=1883; while [ $# -gt 0 ]; do case "$1" in',
             '    -h) host=$2; shift;; -p) port=$2; shift;; *) words+=("$1");; esac; shift; done',
             '  command mosquitto_pub -h localhost -p "$(sandbox-port "$host:$port")" "${words[@]}"; }',
-            PORTS.sub(str(self.port), code).replace("/srv/www", str(self.folder / "www")),
+            self._elsewhere(code),
         ]
         return "\n".join(lines) + "\n"
+
+    def _elsewhere(self, code: str) -> str:
+        """`code` with the board's port, the server's folder and the ports of its servers as they are here."""
+        code = PORTS.sub(str(self.port), code).replace("/srv/www", str(self.folder / "www"))
+        for match in SERVERS.finditer(code):
+            if match[1] not in self._ports:
+                self._ports[match[1]] = free_port()
+                self._say_what_there_is()
+        return SERVERS.sub(lambda match: match[0].replace(match[1], str(self._ports[match[1]])), code)
 
     def _environment(self) -> dict[str, str]:
         programs = self.folder / "bin"

@@ -7,6 +7,8 @@ import hashlib
 import json
 import socket
 import ssl
+import subprocess
+import sys
 from functools import cached_property
 from pathlib import Path
 
@@ -69,12 +71,27 @@ class World(contextlib.ExitStack):
         path.write_bytes(Path(certifi.where()).read_bytes() + b"\n" + self.root.pem)
         return path
 
+    @cached_property
+    def packages(self) -> Path:
+        """An index for mip, made as `make packages` makes it."""
+        folder = self.folder / "mip"
+        tool = Path(__file__).resolve().parents[2] / "tools" / "dev" / "packages.py"
+        subprocess.run([sys.executable, tool, "index", folder], check=True, capture_output=True, timeout=60)
+        return folder
+
     # Servers
 
     def _web(self) -> None:
         names = ("example.org", "*.example.org", "server.test", "a.example", "b.example")
         site = self.enter_context(https_site(self.issuer.issue(*names), self._answer))
-        for name in ("example.org", "www.example.org", "stores.example.org", "api.example.org", "a.example"):
+        for name in (
+            "example.org",
+            "www.example.org",
+            "stores.example.org",
+            "api.example.org",
+            "packages.example.org",
+            "a.example",
+        ):
             self.hosts[f"{name}:443"] = site.port
         private = self.site_ca.issue("board.lan", "gateway.lan", "*.site.example.org")
         inside = self.enter_context(https_site(private, self._answer))
@@ -97,6 +114,9 @@ class World(contextlib.ExitStack):
             return Reply(body=FIRMWARE, headers={"ETag": '"1"'})
         if request.target.startswith("/roots.rtlt"):
             return Reply(body=self.store, headers={"ETag": f'"{hashlib.sha256(self.store).hexdigest()[:16]}"'})
+        if request.headers.get("host") == "packages.example.org":
+            file = self.packages / request.target.lstrip("/")
+            return Reply(body=file.read_bytes()) if file.is_file() else Reply(404)
         if request.method == "POST":
             return Reply(201, json.dumps({"stored": len(request.body)}).encode(), {"Content-Type": "application/json"})
         return Reply(body=b"Example: a page that was fetched over a verified connection.\n")
