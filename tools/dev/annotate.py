@@ -55,7 +55,10 @@ class _Edits:
     def text(self) -> str:
         """The file with everything put in. Every line keeps its number."""
         lines = list(self._lines)
-        for line, column, text in sorted(self._at, key=lambda each: each[:2], reverse=True):
+        # From the end, so that the places before stay right; of several at one place the last first.
+        for (line, column, text), _ in sorted(
+            zip(self._at, range(len(self._at)), strict=True), key=lambda each: (each[0][:2], each[1]), reverse=True
+        ):
             lines[line] = lines[line][:column] + text + lines[line][column:]
         return "".join(lines)
 

@@ -1,4 +1,3 @@
-import io
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -11,7 +10,8 @@ ENCRYPTED: int
 
 OnIssuer: TypeAlias = Callable[[bytes], object]
 
-class HandshakeObserver(io.IOBase):
+# On a board an io.IOBase, which has none of the methods that CPython's has.
+class HandshakeObserver:
     MAX_CERTIFICATE_MESSAGE: int
     MAX_CERTIFICATES: int
     MAX_NAME: int

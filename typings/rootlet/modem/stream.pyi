@@ -1,5 +1,3 @@
-import io
-
 from .._types import Buffer, Ticks, WritableBuffer
 from .sim800 import SIM800
 
@@ -9,7 +7,8 @@ OPEN: int
 CLOSING: int
 CLOSED: int
 
-class ModemStream(io.IOBase):
+# On a board an io.IOBase, which has none of the methods that CPython's has.
+class ModemStream:
     host: str
     port: int
     id: int
