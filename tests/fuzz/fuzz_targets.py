@@ -32,7 +32,7 @@ from rootlet.rules import general_names, printable_name
 from rootlet.webpki import RULES as STRICTER
 from rootlet.webpki import check as check_webpki
 from rootlet.webpki import check_root
-from rootlet.wire import Records
+from rootlet.wire import Offered, Records
 
 RULES = ALWAYS + STRICTER
 
@@ -244,6 +244,9 @@ def pins(data):
 
 
 class _Journal:
+    level = 3
+    offered = None
+
     def __init__(self):
         self.count = 0
 
@@ -289,7 +292,21 @@ def wire(data):
             records.feed(memoryview(data)[at : at + size])
         counts.append(journal.count)
     assert counts[0] == counts[1] == counts[2], counts
-    return counts[0]
+    return counts[0], data[:1] == b"\2" and offered(data)
+
+
+def offered(data):
+    """A trace's certificates of handshake messages, in one piece and byte by byte: the same."""
+    told = []
+    for size in (len(data), 1):
+        journal = _Journal()
+        reader = Offered(journal)
+        for at in range(0, len(data), size):
+            reader.feed(data, at, min(at + size, len(data)))
+        told.append(journal.offered)
+    assert told[0] == told[1], told
+    assert len(told[0] or ()) <= Offered.MAX
+    return told[0] and [fields[:4] for fields in told[0]]
 
 
 # Trust stores
@@ -349,7 +366,8 @@ def store(data):
 
 
 def anchor(data):
-    """A record is refused with a ValueError, or becomes a certificate that Certificate can read."""
+    """A record is refused with a ValueError, or becomes a certificate that Certificate can read. One with an RSA key that
+    begins with needless zeros becomes a certificate that is malformed, and so is every chain that ends with it."""
     try:
         made = Anchor(data)
         made.may_sign_for(HOST)
@@ -357,7 +375,12 @@ def anchor(data):
         return "refused"
     if made.exact or data[0] & 7 == storefile.OTHER:
         return "as it is"  # bytes from the publisher
-    c = Certificate(made.certificate(ROOT, 3))
+    key = bytes(made.key)
+    try:
+        c = Certificate(made.certificate(ROOT, 3))
+    except DerError:
+        assert data[0] & 7 == 0 and key[0] == 0 and not key[1] & 0x80
+        return "malformed"
     assert c.ca and c.data[c.serial] == 3
     return c.key_kind, c.path_length, c.spki_end
 
@@ -459,6 +482,7 @@ _FLIGHT = (
 _LONG = make.certificate(issuer=make.name(("2.5.4.10", "x" * 1100), cn="y"))
 _MANY = flight.record(flight.certificate_message(*[make.certificate(version=1, extensions=None)] * 17))
 _ALERT = flight.record(b"\x02\x28", flight.ALERT)
+_CERTIFICATES = flight.SERVER_HELLO + flight.certificate_message(LEAF, ISSUER) + flight.SERVER_HELLO_DONE
 _LONG_FLIGHT = flight.record(flight.SERVER_HELLO + flight.certificate_message(_LONG, LEAF))
 _PEM = b"-----BEGIN CERTIFICATE-----\nMAIFAA==\n-----END CERTIFICATE-----\n"
 _PIN = b"sha256//47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
@@ -505,7 +529,7 @@ TARGETS = (
     ("names", names, _NAMES, False, 3),
     ("pins", pins, (_PIN, _PIN + b";" + _PIN[:-2] + b"A="), False, 1),
     ("observer", observer, _FLIGHTS, False, 1),
-    ("wire", wire, (_FLIGHT, _ALERT, flight.record(flight.SERVER_HELLO) + _ALERT), False, 1),
+    ("wire", wire, (_FLIGHT, _ALERT, flight.record(flight.SERVER_HELLO) + _ALERT, _CERTIFICATES), False, 1),
     ("store", store, _STORES, False, 2),
     ("anchor", anchor, _RECORDS, False, 2),
     ("diagnosis", diagnosis, _FAILURES, False, 2),
