@@ -366,8 +366,8 @@ def store(data):
 
 
 def anchor(data):
-    """A record is refused with a ValueError, or becomes a certificate that Certificate can read. One with an RSA key that
-    begins with needless zeros becomes a certificate that is malformed, and so is every chain that ends with it."""
+    """A record is refused with a ValueError, or becomes a certificate that Certificate can read. With an RSA key that
+    begins with needless zeros it becomes one that is malformed, and so is every chain that ends with it."""
     try:
         made = Anchor(data)
         made.may_sign_for(HOST)
