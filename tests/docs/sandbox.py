@@ -2,7 +2,7 @@
 
 Shell blocks run in bash as they stand, but for what a computer without hardware cannot have: the board's port leads to
 a board that is simulated (a ROM loader until it is flashed, then the virtual board), and `make` only says what it would
-do (-n) for the targets in DRY, each of which CI runs on its own.
+do (-n) for the targets in DRY, which take minutes or are what runs this.
 """
 
 from __future__ import annotations
@@ -68,7 +68,6 @@ class Setting:
     files: dict[str, object] = field(default_factory=dict)
     on_board: dict[str, object] = field(default_factory=dict)
     names: str = ""
-    commands: str = ""  # shell commands that the reader has given before
 
 
 @dataclass
@@ -113,9 +112,6 @@ class Sandbox(contextlib.ExitStack):
         self.image.write_bytes(b"\xff" * IMAGE_BYTES)
         self._program_flash(self.image)
         self._say_what_there_is()
-        if self.setting.commands:
-            done = self._bash(self.setting.commands, TIMEOUT_S)
-            assert done.status == 0, f"what the reader did before failed:\n{done.output}"
         return self
 
     def _fill(self, folder: Path, files: dict[str, object]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from rootlet_host import board_config, catalogue
 
 from .markdown import REPOSITORY, Block, blocks_of, pages
 from .outputs import difference
-from .sandbox import Done, Sandbox
+from .sandbox import DRY, Done, Sandbox
 from .settings import setting_of
 from .world import World
 
@@ -21,6 +22,7 @@ BOARDS = REPOSITORY / "firmware" / "boards.toml"
 pytestmark = pytest.mark.servers
 
 
+@pytest.mark.timeout(300)  # a page runs dozens of commands, and CI does other things beside it
 @pytest.mark.parametrize("page", pages())
 def test_every_block_of_the_page_does_what_it_shows(page: str, world: World, tmp_path: Path) -> None:
     blocks = blocks_of(page)
@@ -83,4 +85,8 @@ def test_what_is_not_run_says_why() -> None:
     print(f"{len(shown)} compared with what is printed, {len(left_out)} not run:")
     for block in left_out:
         print(f"  {block.place}: {block.argument}")
+    print("only make -n:")
+    for block in everything:
+        for target in sorted(DRY & set(re.findall(r"^make (?:.* )?([a-z0-9]+)", block.code, re.MULTILINE))):
+            print(f"  {block.place}: make {target}")
     assert len(left_out) < len(everything) / 5, "too much of the documentation is not run"
