@@ -14,7 +14,7 @@ SEED ?= 1
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test fuzz lint versions micropython32 conformance flash boards virtual deploy push bench memory soak packages docs clean
+.PHONY: help setup run test fuzz lint versions micropython32 conformance flash boards virtual deploy push bench memory soak micropython-ecdsa packages docs clean
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "  make %-15s %s\n", $$1, $$2}'
@@ -47,6 +47,9 @@ versions: $(STAMP) ## Fetch other versions of MicroPython (Debian's) for the tes
 
 micropython32: ## Build a 32-bit MicroPython whose Mbed TLS uses the Python heap, as on a board
 	@tools/dev/build_micropython32.sh
+
+micropython-ecdsa: ## Build one whose certificates' keys may lie in a secure element, for the tests
+	@MICROPY_PY_SSL_ECDSA_SIGN_ALT=1 tools/dev/build_micropython32.sh build/micropython32-ecdsa
 
 fuzz: $(STAMP) ## Fuzz what reads untrusted bytes: a million inputs (INPUTS=..., others with SEED=...)
 	@$(PIP) -e '.[fuzz]' || echo "There is no atheris for this Python: hypothesis and inputs changed by chance do all of it."

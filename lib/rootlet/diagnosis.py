@@ -91,6 +91,14 @@ def from_handshake(error, handshake, host):
     interrupt = policy and policy.error
     if interrupt is not None and not isinstance(interrupt, Exception):
         return interrupt  # KeyboardInterrupt, which came while the chain was judged
+    failure = getattr(handshake.credentials, "failure", None)
+    if failure is not None:
+        handshake.credentials.failure = None
+        if not isinstance(failure, Exception):
+            return failure
+        return errors.HandshakeError(
+            "%s demands a signature, and ecdsa_sign failed: %s" % (host, failure), "Look at the secure element", failure
+        )
     for failure in (observer.error, interrupt, error):
         if _is_want_of_memory(failure):
             return errors.HandshakeError("not enough memory for the handshake with " + host, _FREE_MEMORY, failure)

@@ -30,9 +30,13 @@ class Identity:
     ECDSA signature, or None to let the firmware sign with the key; `key` then is the element's reference to the key,
     in the form of one.
 
+    What `ecdsa_sign` raises ends the handshake and is the cause of its HandshakeError.
+
     Raises ConfigError if anything is wrong with them, above all if they do not belong together: a server would only say
     that it refuses the handshake. UnsupportedError for `ecdsa_sign` on firmware without it.
     """
+
+    failure = None  # what `ecdsa_sign` raised
 
     def __init__(self, certificate, key=None, ecdsa_sign=None):
         if certificate is None:
@@ -66,12 +70,21 @@ class Identity:
     def install(self, context):
         """Loads both into a tls.SSLContext."""
         if self._ecdsa_sign is not None:
-            context.ecdsa_sign_callback = self._ecdsa_sign
+            context.ecdsa_sign_callback = self._sign
         for der in self._chain:
             # Appends: Mbed TLS sends all that were loaded. The key is read again each time, which works everywhere when
             # it comes without PKCS #8 around it: for that form mbedtls_pk_parse_key clears what was there before only
             # where PKCS #5 or PKCS #12 are compiled in.
             context.load_cert_chain(der, self._key)
+
+    def _sign(self, number, digest):
+        # MicroPython would print what this raises, and say no more than that something failed.
+        try:
+            signature = self._ecdsa_sign(number, digest)
+            return None if signature is None else bytes(signature)
+        except BaseException as error:
+            self.failure = error
+            return b""  # which no server takes for a signature
 
 
 def _content(given):
