@@ -152,6 +152,10 @@ async def upgrade(stream, server_hostname, context, timeout_ms=10_000):
     sock = stream.s
     try:
         check_silence(sock, server_hostname)
+        if hasattr(sock, "setsockopt"):
+            from .dial import send_at_once
+
+            send_at_once(sock)
         handshake = _begin(sock, server_hostname, context)
     except BaseException:
         sock.close()

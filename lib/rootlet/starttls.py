@@ -25,6 +25,10 @@ def upgrade(sock, server_hostname, context, timeout_ms=10_000):
 
     try:
         check_silence(sock, server_hostname)
+        if hasattr(sock, "setsockopt"):
+            from .dial import send_at_once
+
+            send_at_once(sock)
         handshake = context.handshake(sock, server_hostname, ticks_add(ticks_ms(), timeout_ms))
     except BaseException:
         sock.close()
