@@ -196,7 +196,7 @@ def _text(data):
     try:
         return str(data, "utf-8")
     except UnicodeError:
-        return "".join(chr(c) for c in data)
+        return "".join(map(chr, data))
 
 
 def get(url, context, headers=None, timeout_ms=10_000, address=None, transport=None):

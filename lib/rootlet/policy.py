@@ -98,11 +98,18 @@ class ChainPolicy:
             return "key-blocked"
         if top:
             if depth:
-                return self._take_anchor(c)
-            # A chain of one: the server's certificate is itself what is trusted.
-            for anchor in self._anchors:
-                if anchor.exact:
-                    return self._leaf(c, True)
+                # anchor.py wrote it: its serial number says which of the anchors it stands for. An exact certificate has
+                # a signature; it must not sign for others.
+                number = der[c.serial]
+                if number < len(self._anchors) and der[-4:] == _NO_SIGNATURE:
+                    self._anchor = anchor = self._anchors[number]
+                    if not anchor.exact:
+                        return self._constrain(anchor.constraints)
+            else:
+                # A chain of one: the server's certificate is itself what is trusted.
+                for anchor in self._anchors:
+                    if anchor.exact:
+                        return self._leaf(c)
             return "issuer-unknown"
         if c.version != 3:
             return "version"
@@ -116,25 +123,16 @@ class ChainPolicy:
         # Self-issued certificates below the root serve key rollover: RFC 5280, 6.1.3, b.
         if self._constraints and (not depth or der[c.issuer : c.issuer_end] != der[c.subject : c.subject_end]):
             rule = self._constraints.check(c)
-        rule = rule or (self._issuer(c) if depth else self._leaf(c, False))
+        rule = rule or (self._issuer(c) if depth else self._leaf(c))
         if self._webpki and not rule:
             from .webpki import check
 
             rule = check(c, depth)
         return rule
 
-    def _take_anchor(self, c):
-        """The certificate is one that anchor.py wrote: its serial number says which of the anchors it stands for.
-
-        An exact certificate has a signature; it must not sign for others.
-        """
-        number = c.data[c.serial]
-        if number >= len(self._anchors) or c.data[-4:] != _NO_SIGNATURE or self._anchors[number].exact:
-            return "issuer-unknown"
-        self._anchor = self._anchors[number]
-        return self._constrain(self._anchor.constraints) if self._anchor.constraints else None
-
     def _constrain(self, value):
+        if value is None:
+            return None
         if not self._constraints:
             from .constraints import Constraints
 
@@ -148,10 +146,10 @@ class ChainPolicy:
             return "usage"
         if c.subject_end - c.subject == 2:
             return "issuer-empty"
-        return self._constrain(bytes(c.data[c.constraints : c.constraints_end])) if c.constraints else None
+        return self._constrain(bytes(c.data[c.constraints : c.constraints_end]) if c.constraints else None)
 
-    def _leaf(self, c, exact):
-        if not exact:
+    def _leaf(self, c):
+        if self._anchor:  # else it is one that is trusted as itself
             if c.ca or (c.key_usage >= 0 and c.key_usage & _KEY_CERT_SIGN):
                 return "leaf-is-ca"
             after = self._anchor.distrust_after
