@@ -98,8 +98,8 @@ class ChainPolicy:
             return "key-blocked"
         if top:
             if depth:
-                # anchor.py wrote it: its serial number says which of the anchors it stands for. An exact certificate has
-                # a signature; it must not sign for others.
+                # anchor.py wrote it: its serial number says which of the anchors it stands for. An exact certificate
+                # has a signature; it must not sign for others.
                 number = der[c.serial]
                 if number < len(self._anchors) and der[-4:] == _NO_SIGNATURE:
                     self._anchor = anchor = self._anchors[number]
