@@ -163,7 +163,7 @@ def _merged(pieces, start, end):
     return result
 
 
-class _DatagramHandshake(Handshake):
+class DatagramHandshake(Handshake):
     PROTOCOL = getattr(tls, "PROTOCOL_DTLS_CLIENT", None)
     Observer = DatagramObserver
 
@@ -297,13 +297,15 @@ async def connect_async(host, port, context, server_hostname=None, address=None,
 
 def begin(host, port, context, server_hostname, address, deadline_ms):
     """(handshake that is ready to run, its socket)."""
-    if _DatagramHandshake.PROTOCOL is None:
+    if DatagramHandshake.PROTOCOL is None:
         from .errors import UnsupportedError
 
         raise UnsupportedError("this firmware has no DTLS", "Use MicroPython 1.25 or later, or TLS on TCP")
+    if context.trace is not None:
+        return context.trace.connect(begin, host, port, context, server_hostname, address, deadline_ms)
     sock = _open(address or host, port)
     try:
-        return context.handshake(sock, server_hostname or host, deadline_ms, _DatagramHandshake), sock
+        return context.handshake(sock, server_hostname or host, deadline_ms, DatagramHandshake), sock
     except BaseException:
         sock.close()
         raise

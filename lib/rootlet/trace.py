@@ -12,7 +12,7 @@ from micropython import const
 
 from .handshake import Handshake
 from .observer import HandshakeObserver
-from .wire import Records
+from .wire import Offered, Records
 
 _CLOSE = const(4)  # MicroPython's stream protocol: py/stream.h
 
@@ -54,13 +54,12 @@ class Trace:
         except BaseException as error:
             raise journal.failed(error)
 
-    def connect(self, function, host, port, context, server_hostname, address, timeout_ms, transport):
-        """What `function` (connection.connect) returns for these arguments."""
+    def connect(self, function, host, port, context, server_hostname, address, *more):
+        """What `function` (connection.connect, dtls.begin) returns for these arguments."""
         journal = self._begin()
         journal.dial(address or host, port)
         try:
-            context = _Watched(context, journal)
-            return function(host, port, context, server_hostname, address, timeout_ms, transport)
+            return function(host, port, _Watched(context, journal), server_hostname, address, *more)
         except BaseException as error:
             raise journal.failed(error)
 
@@ -88,6 +87,7 @@ class Journal:
         self._began_ms = ticks_ms()
         self._events = []
         self._over = False
+        self.offered = None  # the certificates that the server sent, as far as nobody has judged them
         self.level = trace.level
         self.bytes_in = self.bytes_out = 0
 
@@ -121,6 +121,8 @@ class Journal:
         """Notes that the connection failed, once, and returns `error` with the last events in `trace`."""
         if not self._over:
             self._over = True
+            for fields in self.offered or ():
+                self.event(DECISIONS, "certificate", *fields)
             name = type(error).__name__
             cause = getattr(error, "message", None)
             rule = getattr(error, "rule", None)
@@ -135,6 +137,7 @@ class Journal:
     def again(self):
         """The connection goes on after a failure: another attempt is made."""
         self._over = False
+        self.offered = None
 
     def largest_block(self):
         if self.level < DECISIONS:
@@ -152,7 +155,11 @@ class _Watched:
     def __init__(self, context, journal):
         self._context = context
         self.journal = journal
-        self.stores = [_WatchedStore(store, journal) for store in context.stores]
+        self.stores = context.stores
+        if journal.level >= DECISIONS:
+            from .tracesinks import WatchedStore
+
+            self.stores = [WatchedStore(store, journal) for store in context.stores]
 
     def __getattr__(self, name):
         return getattr(self._context, name)
@@ -160,34 +167,15 @@ class _Watched:
     def handshake(self, sock, server_hostname, deadline_ms, kind=None):
         self.journal.again()
         self.journal.event(PHASES, "connected", "host", server_hostname)
-        return self._context.handshake(sock, server_hostname, deadline_ms, self._make)
+        if kind is None:
+            kind = TracedHandshake
+        else:
+            from .trace_dtls import TracedDatagramHandshake as kind
 
-    def _make(self, _, sock, server_hostname, deadline_ms):
-        return TracedHandshake(self, sock, server_hostname, deadline_ms)
+        def make(_, *arguments):
+            return kind(self, *arguments)
 
-
-class _WatchedStore:
-    """A trust store that tells what was looked up in it."""
-
-    def __init__(self, store, journal):
-        self._store = store
-        self._journal = journal
-
-    def __getattr__(self, name):
-        return getattr(self._store, name)
-
-    def lookup(self, name, host=None, digest=None):
-        found = self._store.lookup(name, host, digest)
-        if self._journal.level >= DECISIONS:
-            from .rules import printable_name
-
-            path = getattr(self._store, "path", None)
-            sequence = getattr(self._store, "sequence", None)
-            # fmt: off
-            self._journal.event(DECISIONS, "lookup", "name", printable_name(name), "store", path or "memory",
-                                "sequence", sequence, "anchors", len(found))
-            # fmt: on
-        return found
+        return self._context.handshake(sock, server_hostname, deadline_ms, make)
 
 
 class TracedObserver(HandshakeObserver):
@@ -195,6 +183,7 @@ class TracedObserver(HandshakeObserver):
         self.journal = journal
         self._in = Records(journal, "in")
         self._out = Records(journal, "out")
+        self._offered = Offered(journal)
         super().__init__(sock, on_issuer, deadline_ms)
 
     # Mbed TLS calls these: nothing may be raised.
@@ -224,62 +213,79 @@ class TracedObserver(HandshakeObserver):
             return self._keep(error)
         return n
 
+    def _feed(self, data, at, end):
+        self._offered.feed(data, at, end)
+        super()._feed(data, at, end)
+
     def ioctl(self, request, argument):
-        if request == _CLOSE and self.on_issuer is None:
-            journal = self.journal
-            # fmt: off
-            journal.event(PHASES, "closed", "bytes_in", journal.bytes_in, "bytes_out", journal.bytes_out,
-                          "transport_ended", self.ended)
-            # fmt: on
+        closed(self, request)
         return super().ioctl(request, argument)
 
 
-class TracedHandshake(Handshake):
-    _stream = _check = None
-
-    def __init__(self, context, sock, server_hostname, deadline_ms):
-        self._journal = context.journal
-        super().__init__(context, sock, server_hostname, deadline_ms)
-
-    def Observer(self, sock, on_issuer, deadline_ms):
-        return TracedObserver(self._journal, sock, on_issuer, deadline_ms)
-
-    def run(self):
-        journal = self._journal
-        journal.event(PHASES, "handshake", "host", self.host, "largest_block_bytes", journal.largest_block())
-        stream = super().run()
-        self._stream = stream
-        if self.over:
-            self._tell()
-        return stream
-
-    def established(self):
-        super().established()
-        if self._stream is not None:
-            self._tell()
-
-    def fail(self, error):
-        return self._journal.failed(super().fail(error))
-
-    def _tell(self):
-        journal = self._journal
-        suite, version = self._stream.cipher()
-        self._stream = self._check = None
+def closed(observer, request):
+    """Notes that a connection is closed, if `request` (of an ioctl) says so and the handshake was over."""
+    if request == _CLOSE and observer.on_issuer is None:
+        journal = observer.journal
         # fmt: off
-        journal.event(PHASES, "established", "version", version, "suite", suite, "bytes_in", journal.bytes_in,
-                      "bytes_out", journal.bytes_out, "largest_block_bytes", journal.largest_block())
+        journal.event(PHASES, "closed", "bytes_in", journal.bytes_in, "bytes_out", journal.bytes_out,
+                      "transport_ended", observer.ended)
         # fmt: on
 
-    def _load_policy(self):
-        super()._load_policy()
-        self._check = self.policy.check
-        self.policy.check = self._checked
 
-    def _checked(self, der, depth):
-        refused = self._check(der, depth)
-        journal = self._journal
-        if journal.level >= DECISIONS:
-            from .tracesinks import tell_certificate
+def traced(base, observer):
+    """A kind of the handshake `base` that tells its context's journal; `observer`: what it makes."""
 
-            tell_certificate(journal, der, depth, self.policy.violation)
-        return refused
+    class TracedHandshake(base):
+        _stream = _check = None
+
+        def __init__(self, context, sock, server_hostname, deadline_ms):
+            self._journal = context.journal
+            super().__init__(context, sock, server_hostname, deadline_ms)
+
+        def Observer(self, sock, on_issuer, deadline_ms):
+            return observer(self._journal, sock, on_issuer, deadline_ms)
+
+        def run(self):
+            journal = self._journal
+            journal.event(PHASES, "handshake", "host", self.host, "largest_block_bytes", journal.largest_block())
+            stream = super().run()
+            self._stream = stream
+            if self.over:
+                self._tell()
+            return stream
+
+        def established(self):
+            super().established()
+            if self._stream is not None:
+                self._tell()
+
+        def fail(self, error):
+            return self._journal.failed(super().fail(error))
+
+        def _tell(self):
+            journal = self._journal
+            suite, version = self._stream.cipher()
+            self._stream = self._check = None
+            # fmt: off
+            journal.event(PHASES, "established", "version", version, "suite", suite, "bytes_in", journal.bytes_in,
+                          "bytes_out", journal.bytes_out, "largest_block_bytes", journal.largest_block())
+            # fmt: on
+
+        def _load_policy(self):
+            super()._load_policy()
+            self._check = self.policy.check
+            self.policy.check = self._checked
+
+        def _checked(self, der, depth):
+            refused = self._check(der, depth)
+            journal = self._journal
+            if journal.level >= DECISIONS:
+                from .tracesinks import tell_certificate
+
+                tell_certificate(journal, der, depth, self.policy.violation)
+            return refused
+
+    return TracedHandshake
+
+
+TracedHandshake = traced(Handshake, TracedObserver)

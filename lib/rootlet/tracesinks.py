@@ -53,23 +53,57 @@ class File:
         self._size = 0
 
 
-def tell_certificate(journal, der, depth, violation):
-    """Notes a certificate of the chain and what the policy says of it. Raises nothing."""
+class WatchedStore:
+    """A trust store that tells what was looked up in it."""
+
+    def __init__(self, store, journal):
+        self._store = store
+        self._journal = journal
+
+    def __getattr__(self, name):
+        return getattr(self._store, name)
+
+    def lookup(self, name, host=None, digest=None):
+        found = self._store.lookup(name, host, digest)
+        from .rules import printable_name
+
+        path = getattr(self._store, "path", None)
+        sequence = getattr(self._store, "sequence", None)
+        # fmt: off
+        self._journal.event(2, "lookup", "name", printable_name(name), "store", path or "memory",
+                            "sequence", sequence, "anchors", len(found))
+        # fmt: on
+        return found
+
+
+def described(der):
+    """Names and values in turn: what an event says of the certificate `der`."""
     try:
         from .describe import certificate
 
-        described = certificate(der)
-        fields = ["depth", depth]
-        if bytes(der[-4:]) == b"\x03\x02\0\0":
-            # Written by anchor.py: only what the trust store has is a root's own.
-            described["anchor"] = True
-            del described["serial"], described["fingerprint"], described["names"]
-        for name, value in described.items():
-            fields.append(name)
-            fields.append(value)
-        journal.event(2, "certificate", *fields)
+        found = certificate(der)
     except (ValueError, IndexError):
-        journal.event(2, "certificate", "depth", depth, "subject", "?")
+        return ["subject", "?"]
+    if bytes(der[-4:]) == b"\x03\x02\0\0":
+        # Written by anchor.py: only what the trust store has is a root's own.
+        found["anchor"] = True
+        del found["serial"], found["fingerprint"], found["names"]
+    fields = []
+    for name, value in found.items():
+        fields.append(name)
+        fields.append(value)
+    return fields
+
+
+def tell_certificate(journal, der, depth, violation):
+    """Notes a certificate of the chain and what the policy says of it. Raises nothing."""
+    fields = described(der)
+    journal.event(2, "certificate", "depth", depth, *fields)
+    if journal.offered:
+        for offered in journal.offered:
+            if offered[2:] == fields:
+                journal.offered.remove(offered)  # it has been told
+                break
     if violation is None:
         journal.event(2, "verdict", "depth", depth, "verdict", "accepted")
     else:

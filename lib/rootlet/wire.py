@@ -34,7 +34,9 @@ _ALERT = const(21)
 _HANDSHAKE = const(22)
 _SERVER_HELLO = const(2)
 _HELLO_BYTES = const(71)  # up to the cipher suite, with the longest session identifier: RFC 5246, 7.4.1.3
+_CERTIFICATE = const(11)
 _PHASES = const(1)  # levels, as in trace.py
+_DECISIONS = const(2)
 _RECORDS = const(3)
 
 
@@ -43,6 +45,110 @@ def alert_name(number):
     if at < 0:
         return "number %d" % number
     return _ALERTS[_ALERTS.find("=", at) + 1 : _ALERTS.find(" ", at + 1)]
+
+
+def type_name(number):
+    return _TYPES.get(number) or "type %d" % number
+
+
+def message_name(number):
+    return _MESSAGES.get(number) or "type %d" % number
+
+
+def tell_hello(journal, data):
+    """Tells the beginning of a ServerHello (RFC 5246, 7.4.1.3); False if there is too little of it."""
+    if len(data) < 35:
+        return False
+    at = 35 + data[34]
+    if len(data) < at + 2:
+        return False
+    version = "0x%02x%02x" % (data[0], data[1])
+    suite = "0x%02x%02x" % (data[at], data[at + 1])
+    journal.event(_PHASES, "server_hello", "legacy_version", version, "suite", suite)
+    return True
+
+
+class Offered:
+    """The certificates of a server's Certificate message (RFC 5246, 7.4.2), described. Handshake messages are fed in
+    whatever pieces they come, if the journal's level is high enough.
+
+    Mbed TLS shows only what it can build a chain of. What the others are like is needed just when a chain is refused:
+    `journal.offered` gets them, as fields of events.
+    """
+
+    MAX = 4
+    MAX_BYTES = 4096
+
+    def __init__(self, journal):
+        self._journal = journal if journal.level >= _DECISIONS else None
+        self._head = bytearray(4)
+        self._got = 0
+        self._need = 4  # of a message's header, then 3 of a length
+        self._left = -1  # bytes of the message that are still to come
+        self._skip = 0
+        self._der = None
+        self._count = 0
+
+    def feed(self, data, at, end):
+        if self._journal is None:
+            return
+        try:
+            while at < end and self._journal is not None:
+                if self._skip:
+                    n = min(self._skip, end - at)
+                    self._skip -= n
+                elif self._der is None:
+                    n = min(self._need - self._got, end - at)
+                    self._head[self._got : self._got + n] = data[at : at + n]
+                    self._got += n
+                    if self._got == self._need:
+                        self._got = 0
+                        self._header()
+                else:
+                    n = min(len(self._der) - self._got, end - at)
+                    self._der[self._got : self._got + n] = data[at : at + n]
+                    self._got += n
+                    if self._got == len(self._der):
+                        self._got = 0
+                        self._describe()
+                at += n
+        except Exception:
+            # Called by Mbed TLS: nothing may be raised. For want of memory there are fewer words.
+            self._journal = self._der = None
+
+    def _header(self):
+        head = self._head
+        if self._need == 4:
+            n = head[1] << 16 | head[2] << 8 | head[3]
+            if head[0] != _CERTIFICATE:
+                self._skip = n
+            else:
+                self._need = 3
+                self._journal.offered = []
+        elif self._left < 0:
+            self._left = head[0] << 16 | head[1] << 8 | head[2]
+        else:
+            n = head[0] << 16 | head[1] << 8 | head[2]
+            self._left -= 3 + n
+            if self._left < 0 or self._count == self.MAX:
+                self._journal = None
+            elif n > self.MAX_BYTES:
+                self._skip = n
+            elif n:
+                self._der = bytearray(n)
+        if not self._left:
+            if self._der is None:
+                self._journal = None
+            self._left = -2  # the last one is being read
+
+    def _describe(self):
+        from .tracesinks import described
+
+        der, self._der = self._der, None
+        self._journal.offered.append(["sent", self._count] + described(der))
+        self._count += 1
+        if self._left == -2:
+            self._journal = None
 
 
 class Records:
@@ -87,7 +193,7 @@ class Records:
         self._left = self._head[3] << 8 | self._head[4]
         kind = self._head[0]
         tell = self._journal.event
-        name = _TYPES.get(kind) or "type %d" % kind
+        name = type_name(kind)
         tell(_RECORDS, "record", "direction", self._direction, "type", name, "bytes", self._left)
         if kind == _ALERT:
             self._small_got = 0
@@ -125,7 +231,7 @@ class Records:
         self._small_got = 0
         kind = self._small[0]
         self._message_left = self._small[1] << 16 | self._small[2] << 8 | self._small[3]
-        name = _MESSAGES.get(kind) or "type %d" % kind
+        name = message_name(kind)
         # fmt: off
         self._journal.event(_RECORDS, "message", "direction", self._direction, "message", name,
                             "bytes", self._message_left)
@@ -136,11 +242,5 @@ class Records:
         """A piece of the ServerHello."""
         hello = self._hello
         hello.extend(data)
-        if len(hello) < 35:
-            return
-        at = 35 + hello[34]
-        if len(hello) >= at + 2:
-            version = "0x%02x%02x" % (hello[0], hello[1])
-            suite = "0x%02x%02x" % (hello[at], hello[at + 1])
-            self._journal.event(_PHASES, "server_hello", "legacy_version", version, "suite", suite)
+        if tell_hello(self._journal, hello):
             self._hello = None

@@ -124,6 +124,22 @@ def test_refusal_keeps_its_last_events(root: pki.Authority, tracing: Tracing) ->
     assert len(short["events"]) > 10
 
 
+def test_certificates_are_told_also_when_their_issuer_is_unknown(tracing: Tracing) -> None:
+    """Which is when somebody needs them. Mbed TLS hands over the last one only."""
+    stranger = pki.make_ca("stranger").child("their CA")
+    leaf = stranger.issue(HOST)
+    with tls_server(leaf) as server:
+        result = tracing(server.port)
+    assert result["kind"] == "UnknownIssuerError"
+    ca, server_certificate = named(result["trace"], "certificate")
+    assert ca["subject"] == "their CA" and ca["depth"] == 1
+    assert (
+        server_certificate["subject"] == HOST and server_certificate["sent"] == 0 and "depth" not in server_certificate
+    )
+    assert int(server_certificate["serial"], 16) == leaf.certificate.serial_number
+    assert names(result["trace"])[-1] == "failed"
+
+
 def test_alert_of_the_server_is_named(tracing: Tracing) -> None:
     def refuse(connection: Any) -> None:
         connection.recv(100)
@@ -199,6 +215,20 @@ def test_console_gets_a_line_for_each_event(root: pki.Authority, cafile: Path) -
         lines = run_device(PROBE, json.dumps(request)).splitlines()
     assert any(line.split()[:2] == ["1", "0"] or " ms  dial " in line for line in lines)
     assert any(" ms  established " in line and "version=TLSv1.2" in line for line in lines)
+
+
+def test_without_a_trace_nothing_of_it_is_loaded(root: pki.Authority, cafile: Path, tmp_path: Path) -> None:
+    program = tmp_path / "untraced.py"
+    program.write_text(
+        "import sys, rootlet\n"
+        "context = rootlet.Context(cafile=sys.argv[1])\n"
+        f"with rootlet.connect({HOST!r}, int(sys.argv[2]), context=context, address='127.0.0.1') as c:\n"
+        "    c.write(b'GET / HTTP/1.0\\r\\n\\r\\n')\n"
+        "    assert c.read()[-5:] == b'hello'\n"
+        "print([name for name in sys.modules if 'trace' in name or 'wire' in name or 'describe' in name])\n"
+    )
+    with tls_server(root.issue(HOST)) as server:
+        assert run_device(program, str(cafile), str(server.port)).strip() == "[]"
 
 
 def test_level_0_is_off(root: pki.Authority, tracing: Tracing) -> None:

@@ -1,7 +1,8 @@
 # A device program: connects with a trace and reports, in JSON, the events, and how it went.
 #
 # Request: host, port, cafile, and optionally level, file (path of the sink; else a function gets the events), keep,
-# limit_bytes, way ("connect", "wrap", "asyncio"), sink ("broken": raises), write (what is sent), times.
+# limit_bytes, way ("connect", "wrap", "asyncio", "dtls"), sink ("broken": raises), write (what is sent), times, psk
+# (identity and hexadecimal key), client (paths of certificate and key).
 
 import asyncio
 import gc
@@ -9,11 +10,12 @@ import json
 import os
 import socket
 import sys
+from binascii import unhexlify
 
 import rootlet
 from rootlet.trace import Trace
 
-request = json.loads(sys.argv[1] or os.getenv("REQUEST"))
+request = json.loads((sys.argv[1] if len(sys.argv) > 1 else "") or os.getenv("REQUEST"))
 events = []
 
 
@@ -53,13 +55,24 @@ def in_asyncio(context):
     return asyncio.run(run())
 
 
+def over_datagrams(context):
+    from rootlet import dtls
+
+    with dtls.connect(request["host"], request["port"], context, address="127.0.0.1", timeout_ms=8000) as c:
+        c.send(request.get("write", "hello").encode())
+
+
 options = {}
 for name in ("level", "keep", "limit_bytes"):
     if name in request:
         options[name] = request[name]
 trace = Trace(sink=request.get("file") or (None if request.get("sink") == "console" else sink), **options)
-context = rootlet.Context(cafile=request["cafile"], trace=trace)
-way = {"connect": connect, "wrap": wrap, "asyncio": in_asyncio}[request.get("way", "connect")]
+if "psk" in request:
+    context = rootlet.Context(psk=(request["psk"][0], unhexlify(request["psk"][1])), trace=trace)
+else:
+    client = request.get("client", (None, None))
+    context = rootlet.Context(cafile=request["cafile"], client_cert=client[0], client_key=client[1], trace=trace)
+way = {"connect": connect, "wrap": wrap, "asyncio": in_asyncio, "dtls": over_datagrams}[request.get("way", "connect")]
 result = {}
 heap = []
 for i in range(request.get("times", 1)):

@@ -106,6 +106,8 @@ def details(event: dict[str, Any]) -> str:
 
 def _certificate(fields: dict[str, Any]) -> str:
     kind = "anchor" if fields.get("anchor") else f"depth {fields.get('depth')}"
+    if "sent" in fields:
+        kind = f"sent, number {fields['sent']}, not verified"
     words = [f"{kind}: {fields.get('subject')}, {fields.get('key')}, issued by {fields.get('issuer')}"]
     words.append(f"valid {fields.get('not_before')} … {fields.get('not_after')}")
     if names := fields.get("names"):

@@ -1,0 +1,80 @@
+"""Traces of DTLS. Imported by trace.py for a connection that is one."""
+
+from micropython import const
+
+from .dtls import DatagramHandshake, DatagramObserver
+from .trace import PHASES, RECORDS, closed, traced
+from .wire import Offered, alert_name, message_name, tell_hello, type_name
+
+# As in dtls.py.
+_ALERT = const(21)
+_HANDSHAKE = const(22)
+_RECORD_HEADER = const(13)
+_MESSAGE_HEADER = const(12)
+_SERVER_HELLO = const(2)
+
+
+class TracedDatagramObserver(DatagramObserver):
+    def __init__(self, journal, sock, on_issuer, deadline_ms):
+        self.journal = journal
+        self._offered = Offered(journal)
+        super().__init__(sock, on_issuer, deadline_ms)
+
+    # Mbed TLS calls these: nothing may be raised.
+
+    def readinto(self, buffer):
+        n = super().readinto(buffer)
+        if n and n > 0:
+            self.journal.bytes_in += n
+            tell(self.journal, "in", memoryview(buffer)[:n])
+        return n
+
+    def write(self, buffer):
+        n = super().write(buffer)
+        if n and n > 0:
+            self.journal.bytes_out += n
+            tell(self.journal, "out", memoryview(buffer)[:n])
+        return n
+
+    def _feed(self, data, at, end):
+        self._offered.feed(data, at, end)  # the whole Certificate message
+        super()._feed(data, at, end)
+
+    def ioctl(self, request, argument):
+        closed(self, request)
+        return super().ioctl(request, argument)
+
+
+TracedDatagramHandshake = traced(DatagramHandshake, TracedDatagramObserver)
+
+
+def tell(journal, direction, data):
+    """Notes what is in a datagram: records, messages in clear, alerts (RFC 6347, 4.1 and 4.2.2). Raises nothing."""
+    try:
+        at = 0
+        while at + _RECORD_HEADER <= len(data):
+            kind = data[at]
+            start = at + _RECORD_HEADER
+            size = data[start - 2] << 8 | data[start - 1]
+            journal.event(RECORDS, "record", "direction", direction, "type", type_name(kind), "bytes", size)
+            clear = not (data[at + 3] or data[at + 4])  # epoch
+            at = start + size
+            if kind == _ALERT:
+                if clear and size == 2:
+                    level = "fatal" if data[start] == 2 else "warning"
+                    name = alert_name(data[start + 1])
+                    journal.event(PHASES, "alert", "direction", direction, "alert", name, "severity", level)
+                else:
+                    journal.event(PHASES, "alert", "direction", direction, "alert", "encrypted")
+            while kind == _HANDSHAKE and clear and start + _MESSAGE_HEADER <= min(at, len(data)):
+                n = data[start + 9] << 16 | data[start + 10] << 8 | data[start + 11]
+                if not (data[start + 6] or data[start + 7] or data[start + 8]):  # the first fragment
+                    size = data[start + 1] << 16 | data[start + 2] << 8 | data[start + 3]
+                    name = message_name(data[start])
+                    journal.event(RECORDS, "message", "direction", direction, "message", name, "bytes", size)
+                    if data[start] == _SERVER_HELLO:
+                        begin = start + _MESSAGE_HEADER
+                        tell_hello(journal, bytes(data[begin : min(begin + n, at)]))
+                start += _MESSAGE_HEADER + n
+    except Exception:
+        journal.event(RECORDS, "record", "direction", direction, "type", "?")
