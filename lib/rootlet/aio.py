@@ -113,6 +113,7 @@ class Stream:
 
     async def drain(self):
         while self._unsent:
+            self._connection._check_open()  # nobody would wake who waits for a closed socket
             await self._wait(True)
             sent = self._connection.write(self._unsent)
             if sent:
