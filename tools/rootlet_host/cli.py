@@ -44,6 +44,7 @@ def main() -> NoReturn:
         if debug:
             traceback.print_exc()
         code = _explain(error)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is done: the exit code says how
     _let_go_of_stdout()
     sys.exit(code)
 

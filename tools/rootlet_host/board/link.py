@@ -198,6 +198,20 @@ class Link(SerialTransport):  # type: ignore[misc]  # mpremote has no types
             patience_s *= 2
         return False
 
+    def leave_raw(self, timeout_s: float) -> bool:
+        """Stop what runs and go to the friendly prompt, from whatever state; say whether it is there.
+
+        What follows Ctrl-C at once may be lost: the answer is waited for.
+        """
+        self.drop_input()
+        self.port.write(b"\r\x03\x02")
+        if self.read_until(1, FRIENDLY_PROMPT, timeout_overall=min(_QUIET_S * 5, timeout_s)).endswith(FRIENDLY_PROMPT):
+            return True
+        if not self.enter_raw(timeout_s):
+            return False
+        self.port.write(b"\r\x02")
+        return self.read_until(1, FRIENDLY_PROMPT, timeout_overall=timeout_s).endswith(FRIENDLY_PROMPT)
+
     def soft_reset_raw(self, timeout_s: float) -> bool:
         """Soft reset within the raw REPL: boot.py runs, main.py does not. Say whether the raw REPL came back."""
         if not self.read_until(1, b">", timeout_overall=timeout_s).endswith(b">"):

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import os
+import queue
 import threading
+import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -24,6 +28,9 @@ from .ports import NO_BOARD, attached_ports, resolve_port
 from .push import Outcome, push
 from .store_on_board import StoreOnBoard, pull, stores_on_board
 from .transport import Board
+
+_TICK_S = 0.2
+_STOP_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -131,7 +138,8 @@ def pull_command(
 def _names(ports: list[str] | None, every: bool) -> list[str]:
     if not every:
         chosen: list[str | None] = [*ports] if ports else [None]
-        return list(dict.fromkeys(resolve_port(name) for name in chosen))
+        # A board may be named twice, also by a link such as those in /dev/serial/by-id.
+        return list({os.path.realpath(port): port for port in map(resolve_port, chosen)}.values())
     if ports:
         raise UsageError("--all and --port exclude each other", remedy="leave one out")
     found = [port.device for port in attached_ports()]
@@ -164,34 +172,57 @@ class _Boards:
         self._stop.set()
 
     def run(self, work: Callable[[Board, Callable[[str, int, int], None]], Outcome], total: int) -> list[_Result]:
-        """`work` for every board, in the order of the ports. Ctrl-C stops all of them at the next chunk."""
+        """`work` for every board, in the order of the ports.
+
+        Ctrl-C stops all of them at the next chunk. Who is not done then within `_STOP_S` is left alone: a board takes
+        no harm from a push that ends anywhere.
+        """
+        # Not Thread.join: in Python 3.11, one that Ctrl-C breaks off takes the thread for ended.
+        done: queue.Queue[_Result] = queue.Queue()
+        for port in self._ports:
+            work_on = functools.partial(self._one, port, work, total, done.put)
+            threading.Thread(target=work_on, name=port, daemon=True).start()
+        results: dict[str, _Result] = {}
         bars: AbstractContextManager[Any] = self._bars if self._bars is not None else nullcontext()
-        with bars, ThreadPoolExecutor(max_workers=len(self._ports)) as pool:
-            jobs = [pool.submit(self._one, port, work, total) for port in self._ports]
+        with bars:
             try:
-                wait(jobs)
+                self._collect(done, results, None)
             except KeyboardInterrupt:
                 self._stop.set()
-                wait(jobs)
+                self._collect(done, results, time.monotonic() + _STOP_S)
                 raise
-            return [job.result() for job in jobs]
+        return [results[port] for port in self._ports]
 
-    def _one(self, port: str, work: Callable[[Board, Callable[[str, int, int], None]], Outcome], total: int) -> _Result:
+    def _collect(self, done: queue.Queue[_Result], results: dict[str, _Result], deadline: float | None) -> None:
+        while len(results) < len(self._ports) and (deadline is None or time.monotonic() < deadline):
+            with contextlib.suppress(queue.Empty):
+                result = done.get(timeout=_TICK_S)
+                results[result.port] = result
+
+    def _one(
+        self,
+        port: str,
+        work: Callable[[Board, Callable[[str, int, int], None]], Outcome],
+        total: int,
+        done: Callable[[_Result], None],
+    ) -> None:
         bar = self._bars.add_task(port, total=total, phase="connecting") if self._bars is not None else None
 
-        def report(phase: str, done: int, of: int) -> None:
+        def report(phase: str, sent: int, of: int) -> None:
             if self._stop.is_set():
                 raise LinkError("stopped", remedy="")
-            self._update(bar, phase, done)
+            self._update(bar, phase, sent)
 
         try:
             with Board(port) as board:
                 outcome = work(board, report)
             self._update(bar, outcome.result, total)
-            return _Result(port, outcome, None)
-        except HostError as error:
+            done(_Result(port, outcome, None))
+        except Exception as error:
             self._update(bar, "failed", None)
-            return _Result(port, None, error)
+            if not isinstance(error, HostError):  # a fault of ours with one board: the others go on
+                error = HostError(f"unexpected {type(error).__name__}: {error}")
+            done(_Result(port, None, error))
 
     def _update(self, bar: TaskID | None, phase: str, done: int | None) -> None:
         if self._bars is not None and bar is not None:

@@ -14,6 +14,7 @@ from .link import Link, LinkError
 from .ports import resolve_port
 
 _PROMPT_PATIENCE_S = 0.3
+_LEAVE_TIMEOUT_S = 3.0
 _Session = TypeVar("_Session", bound="Session")
 
 
@@ -71,7 +72,9 @@ class Session:
                         f"no MicroPython answers on {link.device}",
                         remedy="reset the board and try again; if it has no firmware yet, see rootlet flash --help",
                     )
-        except BaseException:
+        except BaseException as error:
+            if self._was_running and not isinstance(error, LinkError):
+                self._leave(link)  # Ctrl-C on this side
             link.close()
             raise
         self._link = link
@@ -85,9 +88,14 @@ class Session:
             return
         link, self._link = self._link, None
         if not self._restarted:
-            with contextlib.suppress(LinkError), link.guarded():
-                link.port.write(b"\r\x03\x02\x04" if self._was_running else b"\r\x03\x02")
+            self._leave(link)
         link.close()
+
+    def _leave(self, link: Link) -> None:
+        with contextlib.suppress(LinkError), link.guarded():
+            link.leave_raw(_LEAVE_TIMEOUT_S)
+            if self._was_running:
+                link.port.write(b"\x04")
 
     @property
     def port(self) -> str:
@@ -127,8 +135,7 @@ class Session:
         link = self._open_link
         self._forget()
         with link.guarded():
-            link.port.write(b"\r\x03\x02")
-            link.read_until(1, b">>> ", timeout_overall=self._timeout_s)
+            link.leave_raw(self._timeout_s)
             link.port.write(b"\x04")
             link.read_until(1, b"soft reboot\r\n", timeout=None, timeout_overall=self._timeout_s)
             link.in_raw_repl = False
