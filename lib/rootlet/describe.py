@@ -35,7 +35,12 @@ def certificate(der):
 
 def fingerprint(der):
     """SHA-256 of a certificate as browsers and OpenSSL show it: AB:CD:…"""
-    return ":".join(["%02X" % byte for byte in sha256(der).digest()])
+    return colons(sha256(der).digest())
+
+
+def colons(digest):
+    """`digest` as fingerprints are written."""
+    return ":".join(["%02X" % byte for byte in digest])
 
 
 def time(seconds):

@@ -53,7 +53,7 @@ def context(
             raise ConfigError("%s would trust more than the one certificate" % name, "Make a Context for each")
     der = load(path)
     if der is not None:
-        return Context(stores=[ExactStore(der)], timeout_ms=timeout_ms, **settings)
+        return KnownContext(der, timeout_ms, settings)
     agree = _judge(confirm, fingerprint)
     der = _meet(host, port, server_hostname, address, timeout_ms, transport, settings)
     if not agree(der):
@@ -61,7 +61,7 @@ def context(
             "the certificate of %s was not confirmed" % host,
             "Compare its fingerprint with the one that the server's owner tells you",
         )
-    made = Context(stores=[ExactStore(der)], timeout_ms=timeout_ms, **settings)
+    made = KnownContext(der, timeout_ms, settings)
     connect(host, port, made, server_hostname, address, timeout_ms, transport).close()
     _save(path, der)
     return made
@@ -105,6 +105,50 @@ class ExactStore:
 
     def is_blocked(self, spki_digest):
         return False
+
+
+class KnownContext(Context):
+    """A Context that accepts the certificate `der` only, and says of another one which it is."""
+
+    def __init__(self, der, timeout_ms, settings):
+        super().__init__(stores=[ExactStore(der)], timeout_ms=timeout_ms, **settings)
+        self.digest = sha256(der).digest()
+
+    def handshake(self, sock, server_hostname, deadline_ms, kind=None):
+        if kind is None and self.trace is None:
+            kind = _Known
+        return super().handshake(sock, server_hostname, deadline_ms, kind)
+
+
+class _Known(Handshake):
+    """A handshake with a server whose certificate is known."""
+
+    _shown = None  # the digest of the server's
+
+    def _verify(self, der, depth):
+        result = super()._verify(der, depth)
+        if self.observer.error is not None:
+            return result
+        if depth:
+            # Refused or not: the policy, once it has refused, refuses the server's certificate, too, which comes last.
+            return 0
+        self._shown = sha256(der).digest()
+        return result
+
+    def fail(self, error):
+        trusted = self._context.digest
+        error = super().fail(error)
+        if self._shown is None or self._shown == trusted or not isinstance(error, CertificateError):
+            return error
+        from .describe import colons
+        from .errors import UnknownIssuerError
+
+        return UnknownIssuerError(
+            "%s shows another certificate (%s) than the one that is trusted (%s)"
+            % (self.host, colons(self._shown), colons(trusted)),
+            "Ask the server's owner why; do not connect before you know",
+            error,
+        )
 
 
 class _FirstContact(Handshake):

@@ -86,16 +86,35 @@ def test_somebody_must_be_there_to_agree(meet: Meet) -> None:
         assert server.accepted == 0
 
 
-def test_another_certificate_is_refused_afterwards(meet: Meet) -> None:
-    own, same_name = pki.self_signed(HOST), pki.self_signed(HOST)
+def with_colons(identity: pki.Issued) -> str:
+    digits = fingerprint(identity).upper()
+    return ":".join(digits[i : i + 2] for i in range(0, 64, 2))
+
+
+@pytest.mark.parametrize("version", versions.ALL)
+def test_another_certificate_is_refused_afterwards_with_both_fingerprints(version: str, meet: Meet) -> None:
+    own = pki.self_signed(HOST)
+    others = [
+        pki.self_signed(HOST),
+        pki.self_signed("other.example.org"),  # neither subject nor name fit
+        pki.make_ca("public root").issue(HOST),
+        pki.make_ca("public root").child("public CA").issue(HOST),
+    ]
     with tls_server(own) as server:
         meet(server.port)
-    with tls_server(same_name) as server:
-        result = meet(server.port)
-    assert result["kind"] == "UnknownIssuerError" and "another certificate" in result["message"]
-    assert result["asked"] == []
-    with tls_server(pki.make_ca("public root").issue(HOST)) as server:
-        assert meet(server.port)["kind"] == "UnknownIssuerError"
+    for other in others:
+        with tls_server(other) as server:
+            result = meet(server.port, version=version)
+        assert result["kind"] == "UnknownIssuerError" and "shows another certificate" in result["message"]
+        assert result["message"].index(with_colons(other)) < result["message"].index(with_colons(own))
+        assert result["asked"] == []
+
+
+def test_known_certificate_with_another_fault_is_no_other_one(meet: Meet, path: Path) -> None:
+    own = pki.self_signed(HOST)
+    path.write_bytes(own.der)
+    with tls_server(own) as server:
+        assert meet(server.port, host="other.example.org")["kind"] == "HostnameError"
 
 
 def self_signed_ca(host: str) -> pki.Authority:
