@@ -107,7 +107,10 @@ class Response:
                 self._room -= len(piece)
             else:
                 self._refuse("cut-line")
-        return line.rstrip(b"\r\n")
+        line = line[: -2 if line[-2:] == b"\r\n" else -1]
+        if b"\r" in line or b"\0" in line:
+            self._refuse("control")  # somebody may see another line there (RFC 9112, 2.2, and RFC 9110, 5.5)
+        return line
 
     def _read_head(self):
         line = yield from self._line()

@@ -13,6 +13,7 @@ length|HTTP|the server gives the length of the response as %s|
 long|HTTP|a line of the response, or all of them together, are too long|This may be no HTTP server
 no-http|HTTP|the server does not speak HTTP/1: %s|
 header|HTTP|the server sent a malformed header line|
+control|HTTP|a line of the response has a CR or NUL within|This may be no HTTP server
 chunk|HTTP|a chunk of the response has no length|
 chunk-end|HTTP|a chunk of the response has not the length that it said|
 cut-line|Truncation|the response ends too early, in the middle of a line|
