@@ -187,7 +187,8 @@ class Sandbox(contextlib.ExitStack):
             self._lead_to(rom.port)
             self.callback(_Follow(rom, self._attach).join)
         elif re.search(r"rootlet flash NUCLEO|BOARD=NUCLEO", code):
-            self.enter_context(StlinkDrive(self.drive))
+            if not self.drive.exists():
+                self.enter_context(StlinkDrive(self.drive))
             self._attach()
         elif PORTS.search(code) or re.search(
             r"rootlet (deploy|doctor|push|provision|store (list|pull))|mpremote|make (deploy|push)", code
