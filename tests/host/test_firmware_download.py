@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import resource
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from rootlet_host.catalogue import load
 from rootlet_host.errors import HostError, UsageError
 from rootlet_host.firmware import download
 from rootlet_host.firmware.download import Downloader, base_address, parse_page, pick
+from rootlet_host.firmware.images import inspect
 from rootlet_host.firmware.lockfile import HashMismatch, LockFile
 from simulators.firmware import as_dfu, as_hex, esp_firmware, filler, stm32_parts
 from simulators.web import FirmwareSite
@@ -249,6 +252,48 @@ def test_a_damaged_file_is_thrown_away_and_not_recorded(
         fetch(downloader, lock)
     assert left_behind(downloader) == []
     assert lock.pins == {}
+
+
+def test_an_empty_file_is_refused(site: FirmwareSite, downloader: Downloader, lock: LockFile) -> None:
+    site.publish(NAME, b"")
+    with pytest.raises(HostError, match="empty"):
+        fetch(downloader, lock)
+    assert left_behind(downloader) == []
+    assert lock.pins == {}
+
+
+def test_a_full_disk_is_named_and_what_has_arrived_is_used_when_there_is_room(
+    site: FirmwareSite, downloader: Downloader, lock: LockFile
+) -> None:
+    entry = site.publish(NAME, IMAGE)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, before[1]))
+    try:
+        with pytest.raises(HostError, match="cannot use the cache") as caught:
+            fetch(downloader, lock)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "ROOTLET_CACHE" in caught.value.remedy
+    assert NAME not in left_behind(downloader)
+    assert lock.pins == {}
+    assert fetch(downloader, lock).read_bytes() == IMAGE
+    assert entry.requests[-1]["range"] == "bytes=50000-"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
+def test_a_cache_that_may_not_be_written_is_named(site: FirmwareSite, downloader: Downloader, lock: LockFile) -> None:
+    site.publish(NAME, IMAGE)
+    release = downloader.releases(C3)[0]  # everything is loaded now
+    inspect(IMAGE, NAME)
+    downloader.cache.mkdir(parents=True)
+    downloader.cache.chmod(0o500)
+    os.seteuid(65534)
+    try:
+        with pytest.raises(HostError, match=r"cannot use the cache .*: Permission denied"):
+            downloader.get(release, C3, lock)
+    finally:
+        os.seteuid(0)
+    assert left_behind(downloader) == []
 
 
 def test_a_file_for_another_chip_under_the_right_name_is_refused(

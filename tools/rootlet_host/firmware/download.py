@@ -191,11 +191,17 @@ class Downloader:
 
     def get(self, release: Release, board: Board, lock: LockFile, report: Report | None = None) -> tuple[Path, Image]:
         """The file in the cache, fetched if need be, its content checked and held to the lock file."""
-        path = self.cache / release.name
         try:
-            self.cache.mkdir(parents=True, exist_ok=True)
+            return self._get(release, board, lock, report)
         except OSError as error:
-            raise UsageError(f"cannot make the cache {self.cache}: {error.strerror}") from error
+            raise HostError(
+                f"cannot use the cache {self.cache}: {error.strerror or error}",
+                remedy=f"make room there, or name another folder with {CACHE_ENVIRONMENT}",
+            ) from error
+
+    def _get(self, release: Release, board: Board, lock: LockFile, report: Report | None) -> tuple[Path, Image]:
+        path = self.cache / release.name
+        self.cache.mkdir(parents=True, exist_ok=True)
         if path.is_file():
             data = path.read_bytes()
             image = self._accept(data, release, board, lock, path)
