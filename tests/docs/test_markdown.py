@@ -81,3 +81,11 @@ def test_the_readme_lists_every_page_once() -> None:
     links = [link for link in LINK.findall(text) if link.startswith("docs/")]
     assert sorted(links) == sorted(set(links)), "a page is listed twice"
     assert {Path(link).name for link in links} == {path.name for path in (REPOSITORY / "docs").glob("*.md")}
+
+
+def test_the_map_of_the_code_has_every_module_of_the_device() -> None:
+    text = (REPOSITORY / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    table = text.split("| layer | modules |")[1].split("\n\n")[0]
+    library = REPOSITORY / "lib" / "rootlet"
+    modules = {path.stem for path in library.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    assert set(re.findall(r"`([a-z_]+)`", table)) == modules - {"__init__"}
