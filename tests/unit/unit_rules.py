@@ -3,14 +3,18 @@
 import make
 from rootlet import webpki
 from rootlet.rules import RULES, explain, general_names, printable_name
+from run import Skip
 
 NAMES = [line.split("|")[0] for line in (RULES + webpki.RULES).split("\n") if line]
 
 
 def _source(module):
     here = __file__.rsplit("/", 1)[0] if "/" in __file__ else "."
-    with open(here + "/../../lib/rootlet/" + module) as file:
-        return file.read()
+    try:
+        with open(here + "/../../lib/rootlet/" + module) as file:
+            return file.read()
+    except OSError:
+        raise Skip("the library is compiled")
 
 
 def test_every_rule_has_words():
