@@ -186,7 +186,7 @@ def _from_alert(number, handshake, host, error):
         message = host + " ended the handshake with an alert" + _number(_FATAL_ALERT)
     elif asked and handshake.credentials is None:
         message = "%s demands a client certificate, and there is none (alert %s)" % (host, name)
-        remedy = "Pass client_cert and client_key to the Context"
+        remedy = "The server " + entry(_ALERTS, 116)[1]
     elif number in _BAD_PROOF and not asked and handshake.credentials is not None:
         message = "%s has another pre-shared key for this identity (alert %s)" % (host, name)
         remedy = "Give both sides the same identity and key"
@@ -203,7 +203,7 @@ def _from_violation(violation, handshake, host, error):
     rule, depth, text, source = violation
     if rule == "issuer-unknown":
         return _unknown_issuer(handshake, host, error)
-    kind = {"name": "Hostname", "pin": "Pin"}.get(rule.split("-")[0], "Policy")
+    kind = "Hostname" if rule[:5] == "name-" else "Pin" if rule[:4] == "pin-" else "Policy"
     refused = _class(kind)("%s: %s%s" % (host, text, " (%s)" % source if source else ""), None, error)
     refused.rule = rule
     refused.depth = depth
@@ -223,7 +223,7 @@ def _from_verify_info(info, handshake, host, error):
             kind = kind or name
     if kind == "UnknownIssuer":
         return _unknown_issuer(handshake, host, error)
-    reasons = reasons or [line for line in info.split("\n") if line]
+    reasons = reasons or info.strip().split("\n")
     message = "the certificate of %s was refused: %s" % (host, "; ".join(reasons))
     refused = _class(kind or "Certificate")(message, None, error)
     refused.reasons = tuple(reasons)

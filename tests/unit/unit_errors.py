@@ -200,8 +200,8 @@ def test_a_refused_record_says_what_came_instead():
 
 def test_a_violated_rule_is_kept_with_its_place():
     for rule, kind in (
-        ("name-constraint", errors.HostnameError),
-        ("pin", errors.PinError),
+        ("name-mismatch", errors.HostnameError),
+        ("pin-mismatch", errors.PinError),
         ("key-usage", errors.PolicyError),
         ("issuer-unknown", errors.UnknownIssuerError),
     ):
