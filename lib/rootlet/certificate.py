@@ -127,12 +127,12 @@ class Certificate(Reader):
         while at < limit:
             start = enter(_SEQUENCE, at, limit)
             at = self.end
-            oid = self.data[enter(_OID, start, at) : self.end]
+            oid = self._oid(start, at)
             critical = False
             if self.read(self.end, at) == _BOOLEAN:
                 critical = self._boolean()
                 self.read(self.end, at)
-            if self.tag != _OCTET_STRING or self.end != at or not oid or oid[-1] & 0x80 or len(seen) == _MAX_EXTENSIONS:
+            if self.tag != _OCTET_STRING or self.end != at or len(seen) == _MAX_EXTENSIONS:
                 raise DerError
             if oid in seen:
                 self.duplicate = True
@@ -172,8 +172,7 @@ class Certificate(Reader):
             else:
                 self.extended_key_usage = _EKU_SOME
                 while at < end:
-                    at = self.enter(_OID, at, end)
-                    usage = data[at : self.end]
+                    usage = self._oid(at, end)
                     if usage == _SERVER_AUTH:
                         self.extended_key_usage |= _EKU_SERVER
                     elif usage == _ANY_EKU:
@@ -187,6 +186,13 @@ class Certificate(Reader):
         if value == b"\0":
             return False
         raise DerError
+
+    def _oid(self, at, limit):
+        """The OBJECT IDENTIFIER at `at`, which has an end and no needless beginning (X.690, 8.19.2)."""
+        oid = self.data[self.enter(_OID, at, limit) : self.end]
+        if not oid or oid[0] == 0x80 or oid[-1] & 0x80:
+            raise DerError
+        return oid
 
     def _integer(self, at, limit):
         """Where the INTEGER at `at` begins: none of a certificate's is negative, and DER has no needless zeros

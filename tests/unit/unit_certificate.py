@@ -95,9 +95,11 @@ def test_numbers_and_truths_are_written_as_der_wants_them():
 
 
 def test_an_extension_has_a_whole_identifier():
-    for identifier in (b"", b"\x2a\x83", b"\x80"):
+    for identifier in (b"", b"\x2a\x83", b"\x80", b"\x80\x01"):
         extension = make.seq(make.tlv(6, identifier), make.tlv(4, b""))
         assert refused(certificate(extensions=[extension])), identifier
+        usages = make.extension("2.5.29.37", make.seq(make.oid(make.SERVER_AUTH), make.tlv(6, identifier)))
+        assert refused(certificate(extensions=[usages])), identifier
 
 
 def test_nothing_of_the_certificate_before_is_left():
