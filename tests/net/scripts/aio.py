@@ -176,7 +176,6 @@ async def jitter(context, request):
     port = request["ports"][0]
     alone_ms = []
     for _ in range(3):
-        started = time.ticks_us()
         with rootlet.connect(request["host"], port, context=context, address="127.0.0.1") as connection:
             alone_ms.append(connection.handshake_ms())
     gaps = []

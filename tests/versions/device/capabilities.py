@@ -8,7 +8,6 @@ import gc
 import json
 import os
 import socket
-import sys
 from binascii import unhexlify
 
 import rootlet
