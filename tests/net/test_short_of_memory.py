@@ -1,0 +1,93 @@
+"""A chain judged with next to no memory: it is never accepted for want of it, and never refused for a rule it keeps."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from rootlet_host.interpreter import find_micropython
+from support import pki
+from support.attempt import HOST
+from support.board import LIBRARY
+from support.servers import tls_server
+
+# As a board's: everything imported, and then only so many bytes left.
+PROGRAM = """
+import gc, json, sys
+import rootlet
+request = json.loads(sys.argv[1])
+pins = ["sha256//" + "A" * 43 + "="] if request["pins"] else None
+context = rootlet.Context(cafile=request["cafile"], pins=pins, allow_single=True)
+try:
+    # Imports what it takes.
+    rootlet.connect(request["host"], request["port"], context=context, address="127.0.0.1").close()
+except OSError:
+    pass
+outcomes = []
+for spare in range(request["from"], request["to"], request["step"]):
+    gc.collect()
+    ballast = []
+    try:
+        while gc.mem_free() > spare + 1100:
+            ballast.append(bytearray(1024))
+    except MemoryError:
+        pass
+    kind = rule = None
+    try:
+        c = rootlet.connect(request["host"], request["port"], context=context, address="127.0.0.1")
+        ballast = None
+        kind = "connected"
+        c.close()
+    except MemoryError:
+        ballast = None
+        kind = "MemoryError"
+    except OSError as error:
+        ballast = None
+        gc.collect()
+        kind = type(error).__name__
+        rule = getattr(error, "rule", None)
+        if "memory" in str(error):
+            kind = "memory"
+    c = error = None
+    outcomes.append((spare, kind, rule))
+print(json.dumps(outcomes))
+"""
+
+
+@pytest.mark.parametrize(
+    ("names", "limits", "pins", "right"),
+    [
+        ((HOST,), "example.org", False, ("connected", None)),
+        (("other.example.org",), "example.org", False, ("HostnameError", "name-mismatch")),
+        ((HOST,), "example.com", False, ("PolicyError", "constraints")),
+        ((HOST,), "example.org", True, ("PinError", "pin-mismatch")),
+    ],
+    ids=["good", "wrong name", "constraints", "pins"],
+)
+def test_outcome_is_the_right_one_or_want_of_memory(
+    names: tuple[str, ...],
+    limits: str,
+    pins: bool,
+    right: tuple[str, str | None],
+    root: pki.Authority,
+    cafile: Path,
+    tmp_path: Path,
+) -> None:
+    constraints = x509.NameConstraints([x509.DNSName(limits)], None)
+    middle = pki.make_ca("middle", issuer=root, extensions=[(constraints, False)])
+    program = tmp_path / "short_of_memory.py"
+    program.write_text(PROGRAM)
+    with tls_server(middle.issue(*names)) as server:
+        request = {"host": HOST, "port": server.port, "cafile": str(cafile), "pins": pins}
+        request |= {"from": 400, "to": 26000, "step": 400}
+        command = [str(find_micropython()), "-X", "heapsize=400k", str(program), json.dumps(request)]
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=90, env={"MICROPYPATH": f"{LIBRARY}:.frozen"}, check=False
+        )
+    assert done.returncode == 0, done.stdout + done.stderr
+    outcomes = [(kind, rule) for _, kind, rule in json.loads(done.stdout.splitlines()[-1])]
+    assert set(outcomes) <= {right, ("memory", None), ("MemoryError", None)}, done.stdout
+    assert outcomes.count(right) > 3 and outcomes.count(right) < len(outcomes) - 3, done.stdout
