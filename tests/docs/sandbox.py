@@ -51,7 +51,19 @@ PORTS = re.compile(r"/dev/(?:ttyACM0|ttyUSB0|pts/3)\b")
 SERVERS = re.compile(r"(?:-accept |http\.server (?:\S+ )*|http://192\.168\.4\.2:)(\d{4})\b")
 HERE = Path(__file__).resolve().parent
 BIN = Path(sysconfig.get_path("scripts"))
-LINKED = ("Makefile", "README.md", "boot.py", "constraints.txt", "docs", "firmware", "lib", "main.py", "pyproject.toml")
+LINKED = (
+    "Makefile",
+    "README.md",
+    "boot.py",
+    "constraints.txt",
+    "docs",
+    "firmware",
+    "lib",
+    "main.py",
+    "pyproject.toml",
+    "tests",
+    "tools",
+)
 TIMEOUT_S = 60
 IMAGE_BYTES = 1024 * 1024
 
@@ -100,9 +112,6 @@ class Sandbox(contextlib.ExitStack):
         for part in (self.home, self.flash / "lib", self.flash / "certs", self.port.parent, self.drive.parent):
             part.mkdir(parents=True)
         for name in LINKED:
-            if (REPOSITORY / name).exists():
-                (self.home / name).symlink_to(REPOSITORY / name)
-        for name in ("tools", "tests"):
             (self.home / name).symlink_to(REPOSITORY / name)
         (self.home / "certs").mkdir()
         (self.home / ".venv").symlink_to(BIN.parent)

@@ -48,6 +48,14 @@ class World(contextlib.ExitStack):
 
     def __enter__(self) -> World:
         super().__enter__()
+        try:
+            self._start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def _start(self) -> None:
         self._web()
         self._brokers()
         self._mail()
@@ -56,8 +64,8 @@ class World(contextlib.ExitStack):
         self.micropython_org.page("ESP32_GENERIC_S3", ESP32_FIRMWARE)
         self.micropython_org.publish(ESP32_FIRMWARE, esp_firmware("esp32s3"))
         self.micropython_org.page("NUCLEO_F767ZI", NUCLEO_FIRMWARE)
-        self.micropython_org.publish(NUCLEO_FIRMWARE, as_hex(stm32_parts("NUCLEO-F767ZI with STM32F767", 4_000)))
-        return self
+        nucleo = stm32_parts("NUCLEO-F767ZI with STM32F767", 4_000)
+        self.micropython_org.publish(NUCLEO_FIRMWARE, as_hex(nucleo))
 
     @cached_property
     def library(self) -> dict[str, bytes]:
