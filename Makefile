@@ -82,7 +82,7 @@ push: $(STAMP) ## Put a trust store on a board (PORT=/dev/ttyUSB0, STORE=certs/r
 bench: $(STAMP) ## Measure speed and size against bare tls, side by side
 	@$(BIN)/python tools/dev/bench.py $(ARGS)
 
-memory: $(STAMP) ## Measure the heap that a verified GET needs, on a 32-bit build with Mbed TLS in the heap
+memory: $(STAMP) ## Measure the heap of every way to connect, phase by phase, as on a board (ARGS=--docs records it)
 	@$(BIN)/python tools/dev/memory.py $(ARGS)
 
 packages: $(STAMP) ## Write the device library as packages for mip, to be put on a web server (build/mip)

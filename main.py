@@ -145,6 +145,8 @@ class Application:
 
             out.begin("Joining the network")
             out.ok(network.describe(network.up(settings["network"], self.watchdog.idle)))
+        if self._context is None and not settings["psk_identity"]:
+            self._check_memory()
         try:
             context = self._trust()
             self._set_clock(context)
@@ -181,6 +183,15 @@ class Application:
             self.out.ok("identity " + report.printable(psk) if psk else report.stores(self._context))
             gc.collect()
         return self._context
+
+    @staticmethod
+    def _check_memory():
+        """Raises OutOfMemoryError, with advice, where a connection would fail near its end for want of memory."""
+        import rootlet
+        from rootlet import memory
+
+        memory.preflight("http")
+        del memory, rootlet.memory, sys.modules["rootlet.memory"]
 
     def _update(self, context):
         """Looks for a newer trust store if it is time to. Returns whether there is one now."""

@@ -113,6 +113,14 @@ def heap():
     return "ok", "", "", data
 
 
+def memory():
+    """Would a first connection find the memory that it takes?"""
+    from .memory import preflight
+
+    found = preflight("http")
+    return "ok", "%d bytes to spare for a verified connection" % found["spare_bytes"], "", found
+
+
 def loopback(leaf, key, authority, name):
     """A handshake with itself, in memory: the right name must be accepted, and a wrong one and a wrong CA refused.
 

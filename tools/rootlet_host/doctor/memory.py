@@ -1,6 +1,6 @@
 """What a handshake should cost, to set what one did cost against it.
 
-The figures are those of docs/performance.md, "Memory", P-256 chain: measured on a 32-bit build whose Mbed TLS allocates
+The figures are those of docs/memory.md, P-256 chain, full store: measured on a 32-bit build whose Mbed TLS allocates
 from the Python heap, with rootlet as .mpy files.
 """
 
