@@ -52,7 +52,8 @@ def check(source=None):
             fault = "is missing: this firmware has no os.urandom"
     if not fault:
         try:
-            fault = _examine(source(BITS // 8), found)
+            sample = source(BITS // 8)
+            fault = _examine(sample, found)
         except OSError as error:
             fault = "does not answer: %s" % error
     found["source"] = "os.urandom"
