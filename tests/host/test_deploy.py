@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -368,6 +369,21 @@ def test_a_flash_too_small_is_refused_before_the_first_byte(
         with pytest.raises(HostError, match=r"rootlet needs \d+ bytes and the flash .* has \d+ free"):
             deploy(board, payload(library, pki))
         assert [name for name, _, _ in board.listdir("/")] == []
+
+
+@pytest.mark.parametrize(("filesystem", "for_itself"), [("littlefs", 8192), ("fat", 20 * 1024)])
+def test_the_space_that_it_asks_for_is_enough(
+    make_virtual_board: Make, library: dict[str, bytes], pki: Pki, filesystem: str, for_itself: int
+) -> None:
+    wanted = payload(library, pki)
+    with pytest.raises(HostError, match="rootlet needs") as caught:
+        on(make_virtual_board(size="128K", filesystem=filesystem, heap="512K"), wanted)
+    needed = int(re.findall(r"needs (\d+) bytes", caught.value.message)[0])
+    size = -(-(needed + for_itself) // 4096) * 4096
+    board = make_virtual_board(size=size, filesystem=filesystem, heap="512K")
+    assert (on(board, wanted).store or {})["result"] == "pushed"
+    with Board(board.port) as connection:
+        assert 0 <= connection.free_bytes() < 0.2 * needed
 
 
 def test_a_flash_that_fills_up_all_the_same_leaves_no_half_file(

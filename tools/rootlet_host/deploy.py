@@ -5,15 +5,17 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
+from itertools import pairwise
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from .board.push import LEAST_VERSION, push
 from .board.store_on_board import stores_on_board
-from .board.transport import Board, BoardInfo
+from .board.transport import Board, BoardInfo, Space
 from .bytecode import compile_module
 from .errors import HostError, UsageError
 from .paths import device_root
@@ -25,7 +27,7 @@ Progress = Callable[[str, int, int], None]
 LIBRARY = "lib/rootlet"
 CONFIGURATION = "rootlet.json"
 _SOURCES = (".py", ".mpy", ".pyi", ".part")
-_DIRECTORY_BLOCKS = 2  # of littlefs, for each
+_ENTRY_BYTES = 64  # of a folder: tags and name in littlefs; name and long name in FAT
 
 
 @dataclass(frozen=True)
@@ -280,22 +282,30 @@ def _require_space(board: Board, changed: dict[str, bytes], replaced: list[str],
     info = board.identify()
     if not changed:
         return
-    block = int(board.evaluate(f"__import__('os').statvfs({info.root!r})[0]"))
-
-    def blocks(size: int) -> int:
-        return (size + size // 500 + block - 1) // block
-
-    folders = {path.rpartition("/")[0] for path in changed}
-    needed = sum(blocks(len(data)) for path, data in changed.items() if path not in replaced)
-    needed += max(blocks(len(data)) for data in changed.values()) + _DIRECTORY_BLOCKS * len(folders)
+    space = board.space()
+    folders: defaultdict[PurePosixPath, set[PurePosixPath]] = defaultdict(set)
+    for path in map(PurePosixPath, changed):
+        for below, above in pairwise((path, *path.parents)):
+            folders[above].add(below)
+    needed = sum(space.bytes_for(len(data)) for path, data in changed.items() if path not in replaced)
+    needed += max(space.bytes_for(len(data)) for data in changed.values())
+    needed += 2 * space.block_bytes  # what `Board.put` wants to be left for the last file
+    needed += sum(_folder_bytes(space, len(entries)) for entries in folders.values())
     if store is not None and info.rootlet_version is None:
-        needed += blocks(len(store)) + 2 * _DIRECTORY_BLOCKS
-    free = board.free_bytes()
-    if needed * block > free:
+        # The slot, its folder and the signer's; littlefs copies the store once more when it is put in force.
+        needed += space.bytes_for(len(store)) * (2 if space.copies_on_write else 1) + 3 * _folder_bytes(space, 2)
+    if needed > space.free_bytes:
         raise HostError(
-            f"rootlet needs {needed * block} bytes and the flash of the board on {info.port} has {free} free",
+            f"rootlet needs {needed} bytes and the flash of the board on {info.port} has {space.free_bytes} free",
             remedy="remove something from it, or freeze rootlet into the firmware (firmware/manifest.py)",
         )
+
+
+def _folder_bytes(space: Space, entries: int) -> int:
+    """What a folder takes; in littlefs as measured: four blocks for an empty one, pairs of blocks for its entries."""
+    if not space.copies_on_write:
+        return space.bytes_for(entries * _ENTRY_BYTES)
+    return (4 + 2 * (entries * _ENTRY_BYTES // space.block_bytes)) * space.block_bytes
 
 
 def configuration_on_board(board: Board) -> dict[str, Any] | None:

@@ -138,7 +138,7 @@ def parse(port: str, answer: dict[str, Any]) -> BoardInfo:
         heap_free=answer["heap"][0],
         heap_total=answer["heap"][1],
         root=answer["root"],
-        flash_free=answer["flash"][0],
+        flash_free=answer["flash"][0] if answer["flash"][0] <= answer["flash"][1] else 0,  # see Board.space
         flash_total=answer["flash"][1],
         unique_id=answer["id"],
         rootlet_version=answer["rootlet"],

@@ -54,9 +54,9 @@ _COMMIT = """
 _k()
 try:
  _slots.commit(_path, usb=True, rollback=%r)
- print(repr(('', '', '')))
+ print(repr(('', '', '', 0)))
 except (OSError, MemoryError) as e:
- print(repr((type(e).__name__, getattr(e, 'message', str(e)), getattr(e, 'remedy', ''))))
+ print(repr((type(e).__name__, getattr(e, 'message', str(e)), getattr(e, 'remedy', ''), e.args[0] if e.args else 0)))
 _k()
 """
 # What the board can do with its new store: find it in force, make certificates from some of its records that Mbed TLS
@@ -174,7 +174,9 @@ def push(
             )
         seconds = time.monotonic() - start
         report("checking", len(data), len(data))
-        kind, message, remedy = _values(board, _COMMIT % rollback)[-1]
+        kind, message, remedy, number = _values(board, _COMMIT % rollback)[-1]
+        if number == _ENOSPC:
+            raise _full(info.port)
         if kind:
             raise _refusal(info.port, kind, message, remedy)
         committed = True
@@ -241,14 +243,12 @@ def _require_signature(port: str, data: bytes, store: Store, there: StoresOnBoar
 
 
 def _require_space(board: Board, data: bytes, there: StoresOnBoard) -> None:
-    info = board.identify()
-    block = int(board.evaluate(f"__import__('os').statvfs({info.root!r})[0]"))
-    needed = len(data) + len(data) // 500 + 4 * block
-    reused = there.free_slot_bytes if block < 4096 else 0  # FAT writes over what is there; littlefs writes a copy first
-    free = board.free_bytes()
-    if free + reused < needed:
+    space = board.space()
+    needed = space.bytes_for(len(data)) + 4 * space.block_bytes
+    reused = 0 if space.copies_on_write else there.free_slot_bytes
+    if space.free_bytes + reused < needed:
         raise HostError(
-            f"the store needs {needed} bytes and the flash of the board on {info.port} has {free} free",
+            f"the store needs {needed} bytes and the flash of the board on {board.port} has {space.free_bytes} free",
             remedy="remove something from it, or build a smaller store (rootlet store build --ecc-only, --host-list)",
         )
 
@@ -270,9 +270,15 @@ def _refusal(port: str, kind: str, message: str, remedy: str) -> HostError:
     return HostError(f"the board on {port} refuses the store: {message}", remedy=remedy)
 
 
+def _full(port: str) -> HostError:
+    return HostError(
+        f"the flash of the board on {port} is full; it uses the store it had before", remedy="remove something from it"
+    )
+
+
 def _failure(board: Board, error: BoardError) -> HostError:
     if error.errno == _ENOSPC:
-        return HostError(f"the flash of the board on {board.port} is full", remedy="remove something from it")
+        return _full(board.port)
     if error.kind == "MemoryError":
         return HostError(f"the memory of the board on {board.port} is full", remedy="deploy .mpy files to it")
     return error

@@ -23,6 +23,7 @@ __all__ = [
     "BoardError",
     "BoardInfo",
     "LinkError",
+    "Space",
     "Transfer",
     "attached_ports",
     "resolve_port",
@@ -32,6 +33,7 @@ Progress = Callable[[int, int], None]
 """`progress(done, total)` in bytes."""
 
 _PART = ".part"
+_LEAST_LITTLEFS_BLOCK = 4096
 _ENOENT, _EEXIST, _EISDIR, _ENOSPC = 2, 17, 21, 28
 
 # Functions that stay on the board for the time of a connection. `_h`: SHA-256 of a file. `_k`: feeds the watchdog that
@@ -74,6 +76,26 @@ class Transfer:
     def bytes_per_second(self) -> float:
         """Effective rate: content by time, reading back and hashing included."""
         return self.size / self.seconds if self.seconds else 0.0
+
+
+@dataclass(frozen=True)
+class Space:
+    """The room on a file system."""
+
+    block_bytes: int
+    free_bytes: int
+
+    @property
+    def copies_on_write(self) -> bool:
+        """Whether it writes a copy of what is changed first (littlefs), or over what is there (FAT)."""
+        return self.block_bytes >= _LEAST_LITTLEFS_BLOCK
+
+    def bytes_for(self, size: int) -> int:
+        """The whole blocks that a file of `size` bytes takes.
+
+        littlefs keeps some pointers in each block of a file: 8 of 4096 bytes on average (its DESIGN.md, CTZ lists).
+        """
+        return -(-(size + size // 500) // self.block_bytes) * self.block_bytes
 
 
 class Board(Session):
@@ -219,19 +241,21 @@ class Board(Session):
             except BoardError as error:
                 raise self._file_error(error, folder) from error
 
-    def free_bytes(self) -> int:
+    def space(self) -> Space:
         """What is free on the board's internal file system now."""
         root = self.identify().root
-        block, fragment, free = self.evaluate(f"[__import__('os').statvfs({root!r})[i] for i in (0, 1, 4)]")
-        return int((fragment or block) * free)
+        block, fragment, total, free = self.evaluate(f"[__import__('os').statvfs({root!r})[i] for i in (0, 1, 2, 4)]")
+        # littlefs counts blocks that two files share twice: when it is nearly full, what is left is below zero.
+        return Space(int(block), int((fragment or block) * (free if free <= total else 0)))
+
+    def free_bytes(self) -> int:
+        """How many bytes are free on the board's internal file system now."""
+        return self.space().free_bytes
 
     def require_space(self, size: int, path: str) -> None:
         """Raise `HostError` unless a file of `size` bytes fits, with two blocks for what the file system adds."""
-        info = self.identify()
-        block = int(self.evaluate(f"__import__('os').statvfs({info.root!r})[0]"))
-        # littlefs keeps some pointers in each block of a file: 8 of 4096 bytes on average (its DESIGN.md, CTZ lists).
-        needed = size + size // 500 + 2 * block
-        if self.free_bytes() < needed:
+        space = self.space()
+        if space.free_bytes < space.bytes_for(size) + 2 * space.block_bytes:
             raise self._full(size, path)
 
     def _full(self, size: int, path: str) -> HostError:
