@@ -306,7 +306,7 @@ def offered(data):
         told.append(journal.offered)
     assert told[0] == told[1], told
     assert len(told[0] or ()) <= Offered.MAX
-    return told[0] and [fields[:4] for fields in told[0]]
+    return told[0] and [sorted([str(field) for field in fields]) for fields in told[0]]
 
 
 # Trust stores
