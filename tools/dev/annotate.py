@@ -11,6 +11,7 @@ import tokenize
 from collections.abc import Iterator
 
 _Definition = ast.FunctionDef | ast.AsyncFunctionDef
+_NOTHING = ast.ClassDef("_", [], [], [], [])  # the stub of a class that has none
 
 
 class _Edits:
@@ -97,8 +98,12 @@ def _body(body: list[ast.stmt], typed: list[ast.stmt], edits: _Edits) -> None:
     for node in body:
         if isinstance(node, _Definition) and node.name in functions:
             _function(node, functions[node.name], edits)
+        if isinstance(node, _Definition):
+            for inner in ast.walk(node):
+                if isinstance(inner, ast.ClassDef):
+                    _class(inner, _NOTHING, edits)
         elif isinstance(node, ast.ClassDef):
-            _class(node, classes.get(node.name, ast.ClassDef(node.name, [], [], [], [])), edits)
+            _class(node, classes.get(node.name, _NOTHING), edits)
 
 
 def _class(node: ast.ClassDef, typed: ast.ClassDef, edits: _Edits) -> None:

@@ -56,6 +56,9 @@ KNOWN = (
     ("report.py", '"BaseException" has no attribute "remedy"', "asked for with hasattr"),
     ("requests.py", "generic type", "MicroPython has no dict[str, str]"),
     ("requests.py", '"object" has no attribute "lower"', "`in` is for texts"),
+    ("tofu.py", '"Context" has no attribute "digest"', "a KnownContext has"),
+    ("trace.py", '"base"', "a class that is a parameter"),
+    ("trace.py", "Invalid base class", "a class that is a parameter"),
     ("web/aio.py", 'has incompatible type "Transport"', "an AsyncClient's is an AsyncTransport"),
 )
 

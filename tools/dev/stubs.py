@@ -20,7 +20,7 @@ INTERNAL = frozenset(
         *("addresses", "cadata", "certificate_message", "civil", "constraints", "diagnosis", "dial", "fetch"),
         *("http_faults", "http_fields", "integrity", "names", "policy", "probe", "rules", "selftest", "signature"),
         *("times", "update_state", "webpki", "wire"),
-        *("modem.bring_up", "modem.network_time", "modem.tcp", "modem.unsolicited"),
+        *("modem.bring_up", "modem.network_time", "modem.tcp", "modem.unsolicited", "trace_dtls"),
         *("web.download", "web.inflate", "web.link", "web.message", "web.proxy"),
     }
 )

@@ -3,6 +3,7 @@ from typing import Any
 from ._types import Buffer, Ticks
 from .context import Context
 from .dtls_aio import AsyncDatagramConnection
+from .handshake import Handshake
 from .observer import HandshakeObserver, OnIssuer
 
 MAX_DATAGRAM: int
@@ -10,6 +11,11 @@ MAX_DATAGRAM: int
 class DatagramObserver(HandshakeObserver):
     answered: bool
     def __init__(self, sock: Any, on_issuer: OnIssuer | None, deadline_ms: Ticks | None = None) -> None: ...
+
+class DatagramHandshake(Handshake):
+    verified: bool
+    psk: bool
+    def __init__(self, context: Context, *arguments: Any) -> None: ...
 
 class DatagramConnection:
     max_bytes: int

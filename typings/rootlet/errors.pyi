@@ -2,7 +2,7 @@ from typing import Any
 
 CLASSES: str
 
-def entry(table: str, key: str) -> list[str] | None: ...
+def entry(table: str, key: str | int) -> list[str] | None: ...
 
 class TLSError(OSError):
     message: str

@@ -21,6 +21,10 @@ def context(
 ) -> Context: ...
 def load(path: str) -> bytes | None: ...
 
+class KnownContext(Context):
+    digest: bytes
+    def __init__(self, der: bytes, timeout_ms: int, settings: Any) -> None: ...
+
 class ExactStore:
     issued_at: int
     not_used_after: int

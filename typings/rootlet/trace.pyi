@@ -31,8 +31,7 @@ class Trace:
         context: Context,
         server_hostname: str | None,
         address: str | None,
-        timeout_ms: int,
-        transport: Any,
+        *more: Any,
     ) -> Any: ...
     async def open(
         self,
@@ -50,6 +49,7 @@ class Journal:
     level: int
     bytes_in: int
     bytes_out: int
+    offered: Any
     def __init__(self, trace: Trace, number: int) -> None: ...
     def event(self, level: int, name: str, *fields: Any) -> None: ...
     def dial(self, address: str, port: int) -> None: ...
@@ -61,4 +61,7 @@ class TracedObserver(HandshakeObserver):
     journal: Journal
     def __init__(self, journal: Journal, sock: Any, on_issuer: OnIssuer | None, deadline_ms: Ticks | None) -> None: ...
 
-class TracedHandshake(Handshake): ...
+def closed(observer: Any, request: int) -> None: ...
+def traced(base: type[Handshake], observer: Any) -> Any: ...
+
+TracedHandshake: Any
