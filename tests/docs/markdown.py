@@ -7,6 +7,7 @@ A directive is an HTML comment directly above the block, so that readers of the 
     <!-- exit code: N -->      of a shell block, where it is not 0
     <!-- until: TEXT -->       the shell block goes on until it is interrupted; it has begun when it prints TEXT
     <!-- host -->              Python of the computer, not of the board
+    <!-- mypy -->              a program for the board that mypy is to judge, by the stubs in typings/
     <!-- boards.toml -->       an entry of the board catalogue, not of rootlet.toml
 """
 
@@ -18,7 +19,7 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 LANGUAGES = {"sh", "python", "toml", "json", "text", "c"}
-DIRECTIVES = {"not run", "output", "exit code", "until", "host", "boards.toml"}
+DIRECTIVES = {"not run", "output", "exit code", "until", "host", "mypy", "boards.toml"}
 
 _FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})(.*)$")
 _COMMENT = re.compile(r"^ {0,3}<!-- ([^:]+?)(?:: (.*?))? -->$")

@@ -328,6 +328,22 @@ os.execv({str(find_micropython())!r}, [{str(find_micropython())!r}, *arguments])
         path.write_text(block.code)
         return self._bash(f"{sys.executable} {path}", TIMEOUT_S)
 
+    def mypy(self, block: Block) -> Done:
+        """What mypy says of the block as a program of its own. That there are faults is no failure."""
+        folder = self.folder / "checked"
+        folder.mkdir(exist_ok=True)
+        (folder / "main.py").write_text(block.code)
+        done = subprocess.run(
+            [sys.executable, "-m", "mypy", "--no-error-summary", "--cache-dir", "cache", "main.py"],
+            cwd=folder,
+            env={**os.environ, "MYPYPATH": str(REPOSITORY / "typings")},
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+            check=False,
+        )
+        return Done(done.stdout + done.stderr)
+
     def board_python(self, blocks: list[Block]) -> dict[str, Done]:
         """Runs all Python blocks of the page as one program on the board; what each printed, by its place."""
         steps = [{"place": "what the page takes for granted", "code": self.setting.names}] if self.setting.names else []

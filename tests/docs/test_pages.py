@@ -27,9 +27,8 @@ pytestmark = pytest.mark.servers
 def test_every_block_of_the_page_does_what_it_shows(page: str, world: World, tmp_path: Path) -> None:
     blocks = blocks_of(page)
     with Sandbox(tmp_path, world, setting_of(page)) as sandbox:
-        on_board = [
-            block for block in blocks if block.language == "python" and block.directive not in ("not run", "host")
-        ]
+        elsewhere = ("not run", "host", "mypy")
+        on_board = [block for block in blocks if block.language == "python" and block.directive not in elsewhere]
         last: Done | None = None
         python: dict[str, Done] = {}
         for block in blocks:
@@ -45,6 +44,8 @@ def test_every_block_of_the_page_does_what_it_shows(page: str, world: World, tmp
                 print(f"{time.monotonic() - began:5.1f} s  {block.place}")
                 wanted = int(block.argument) if block.directive == "exit code" else 0
                 assert last.status == wanted, f"{block.place}: exit code {last.status}\n{last.output}"
+            elif block.directive == "mypy":
+                last = sandbox.mypy(block)
             elif block.language == "python":
                 if not python and block.directive != "host":
                     python = sandbox.board_python(on_board)
