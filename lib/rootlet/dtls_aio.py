@@ -46,18 +46,18 @@ class AsyncDatagramConnection(DatagramConnection):
         while True:
             try:
                 n = self._stream.send(data)
+            except BaseException as error:
+                if not isinstance(error, OSError) or error.errno != EAGAIN or self._stream is None:
+                    raise self._fail(error)
+                n = None
+            if n is not None:
                 self._began()
                 return n
-            except OSError as error:
-                if error.errno != EAGAIN or self._stream is None:
-                    raise self._fail(error)
-                if ticks_diff(deadline_ms, ticks_ms()) <= 0:
-                    from .errors import DeadlineError
+            if ticks_diff(deadline_ms, ticks_ms()) <= 0:
+                from .errors import DeadlineError
 
-                    self.close()
-                    raise DeadlineError("%s does not take a datagram" % self._handshake.host, None, error)
-            except BaseException as error:
-                raise self._fail(error)
+                self.close()
+                raise DeadlineError("%s does not take a datagram" % self._handshake.host)
             await self._readable(_TURN_MS)  # the handshake was not over, or the network stack has no room
 
     async def recv(self, n=MAX_DATAGRAM, timeout_ms=None):
@@ -70,11 +70,13 @@ class AsyncDatagramConnection(DatagramConnection):
             data = self._receive(n)
             if data is not None:
                 return data
-            left_ms = None
+            left_ms = None if self._handshake.over else _TURN_MS
             if deadline_ms is not None:
                 left_ms = ticks_diff(deadline_ms, ticks_ms())
                 if left_ms <= 0:
                     return None
+                if not self._handshake.over:
+                    left_ms = min(left_ms, _TURN_MS)
             await self._readable(left_ms)
 
     def cipher(self):
