@@ -188,9 +188,15 @@ class Certificate(Reader):
         raise DerError
 
     def _oid(self, at, limit):
-        """The OBJECT IDENTIFIER at `at`, which has an end and no needless beginning (X.690, 8.19.2)."""
+        """The OBJECT IDENTIFIER at `at`, whose numbers have an end and no needless beginning (X.690, 8.19.2)."""
         oid = self.data[self.enter(_OID, at, limit) : self.end]
-        if not oid or oid[0] == 0x80 or oid[-1] & 0x80:
+        last = 0
+        for byte in oid:
+            if byte == 0x80 and last < 0x80:
+                last = 0x80
+                break
+            last = byte
+        if not oid or last & 0x80:
             raise DerError
         return oid
 

@@ -95,11 +95,17 @@ def test_numbers_and_truths_are_written_as_der_wants_them():
 
 
 def test_an_extension_has_a_whole_identifier():
-    for identifier in (b"", b"\x2a\x83", b"\x80", b"\x80\x01"):
+    for identifier in (b"", b"\x2a\x83", b"\x80", b"\x80\x01", b"\x2a\x80\x01"):
         extension = make.seq(make.tlv(6, identifier), make.tlv(4, b""))
         assert refused(certificate(extensions=[extension])), identifier
         usages = make.extension("2.5.29.37", make.seq(make.oid(make.SERVER_AUTH), make.tlv(6, identifier)))
         assert refused(certificate(extensions=[usages])), identifier
+
+
+def test_long_numbers_of_identifiers_are_taken():
+    for identifier in (b"\x2a", b"\x2a\x81\x80\x01", b"\x60\x86\x48\x01\x86\xf8\x42\x01\x01"):
+        extension = make.seq(make.tlv(6, identifier), make.tlv(4, b""))
+        assert not refused(certificate(extensions=[extension])), identifier
 
 
 def test_nothing_of_the_certificate_before_is_left():
