@@ -172,6 +172,21 @@ def test_network_time_is_none_until_the_network_has_told_it() -> None:
     assert bench.driver.network_time("pool.ntp.org") == 1795258800
 
 
+def test_unset_clock_is_set_from_the_network_that_the_modem_is_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench()
+    bench.driver.up()
+    from rootlet import clock, errors, timekeeping
+
+    shown = [946684800]  # 2000-01-01
+    monkeypatch.setattr(clock, "now", lambda: shown[0])
+    monkeypatch.setattr(timekeeping, "set_clock", lambda seconds: shown.append(shown.pop(0) and seconds))
+    assert timekeeping.synchronise(None, modem=bench.driver) == 1795258800 == clock.now()
+    bench.modem._clock_set = False
+    shown[0] = 946684800
+    with pytest.raises(errors.ClockError, match="the modem gives nothing"):
+        timekeeping.synchronise(None, modem=bench.driver)
+
+
 def test_switches_the_modem_off() -> None:
     bench = Bench()
     bench.driver.up()
