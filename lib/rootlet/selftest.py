@@ -34,7 +34,10 @@ def features():
 
 def configuration(path):
     """Is there a configuration, and is it a right one?"""
+    from . import entropy as generator
+
     settings = _settings(path)
+    generator.rng = settings["rng"]
     return "ok", "job.url is " + settings["job"]["url"], "", {"stores": list(settings["stores"])}
 
 
