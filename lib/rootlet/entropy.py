@@ -45,11 +45,13 @@ def check(source=None):
     fault = _firmware_fault()
     found = {"longest_run": 0, "proportion": 0}
     if not fault and source is None:
-        note = _turn_radio_on()
         try:
+            note = _turn_radio_on()
             from os import urandom as source
         except ImportError:
             fault = "is missing: this firmware has no os.urandom"
+        except OSError:
+            fault = "needs the radio's noise, and there is no Wi-Fi to turn on"
     if not fault:
         try:
             sample = source(BITS // 8)
@@ -115,19 +117,22 @@ def _firmware_fault():
 
 
 def _turn_radio_on():
-    """ESP32: the generator is a true one only while Wi-Fi or Bluetooth is on (ESP-IDF, Random Number Generation)."""
-    if sys.platform != "esp32" and rng != "radio":
+    """ESP32: the generator is a true one only while Wi-Fi, Bluetooth or the ADC source is on (ESP-IDF, Random Number
+    Generation). Raises OSError if Wi-Fi is not; whoever turns on another source sets `rng` to "yes"."""
+    if rng == "yes" or (sys.platform != "esp32" and rng != "radio"):
         return None
     try:
         import network
 
         wlan = network.WLAN(network.STA_IF)
-        if not wlan.active():
-            wlan.active(True)
+        if wlan.active():
+            return None
+        wlan.active(True)
+        if wlan.active():
             return "Wi-Fi was turned on: the generator needs the radio's noise"
-    except (ImportError, AttributeError, OSError):
-        return "there is no Wi-Fi to turn on: Bluetooth or the ADC source must be on"
-    return None
+    except (ImportError, AttributeError):
+        pass
+    raise OSError
 
 
 def _seed(source):

@@ -97,13 +97,65 @@ def test_a_source_with_a_little_bias_is_refused_from_the_cutoff_on():
 def test_what_is_known_of_the_board_counts():
     saved = entropy.rng
     try:
-        for rng, words in (("yes", None), ("unknown", None), ("radio", None), ("no", "no hardware generator")):
+        for rng, words in (("yes", None), ("unknown", None), ("no", "no hardware generator")):
             entropy.rng = rng
             said = refusal(None)
             assert said is None if words is None else words in said, (rng, said)
             assert entropy.status()["rng"] == rng
     finally:
         entropy.rng = saved
+        entropy.check()
+
+
+class Radio:
+    """Stands in for the firmware's module network."""
+
+    STA_IF = 0
+
+    def __init__(self, works=True):
+        self.on = False
+        self.works = works
+
+    def WLAN(self, interface):
+        assert interface == self.STA_IF
+        return self
+
+    def active(self, on=None):
+        if on is not None:
+            if self.works is None:
+                raise OSError(12)
+            self.on = on and self.works
+        return self.on
+
+
+def test_where_the_radio_is_the_noise_it_is_turned_on_first_or_nothing_goes():
+    import sys
+
+    saved = entropy.rng
+    had = sys.modules.get("network")
+    try:
+        for radio, words, note in (
+            (Radio(), None, "turned on"),
+            (Radio(False), "no Wi-Fi to turn on", None),
+            (Radio(None), "no Wi-Fi to turn on", None),
+            (object(), "no Wi-Fi to turn on", None),  # firmware without WLAN
+        ):
+            sys.modules["network"] = radio
+            entropy.rng = "radio"
+            said = refusal(None)
+            assert said is None if words is None else words in said, (radio, said)
+            assert note is None or note in entropy.status()["note"]
+            if words is None:
+                assert radio.on
+                assert refusal(None) is None and entropy.status()["note"] is None  # it is on already
+            entropy.rng = "yes"  # whoever says so has turned on another source
+            assert refusal(None) is None
+    finally:
+        entropy.rng = saved
+        if had is None:
+            sys.modules.pop("network")
+        else:
+            sys.modules["network"] = had
         entropy.check()
 
 
