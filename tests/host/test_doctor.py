@@ -199,6 +199,15 @@ def test_a_fault_of_the_board_is_a_failure_with_a_remedy(
     assert line.remedy
 
 
+def test_what_the_configuration_says_of_the_generator_counts(board: VirtualBoard, flash: Path) -> None:
+    path = flash / "rootlet.json"
+    settings = json.loads(path.read_text())
+    path.write_text(json.dumps({**settings, "rng": "no"}))
+    line = diagnose(board)[1]["entropy"]
+    assert line.state == "fail" and "no hardware generator" in line.text
+    assert line.data["rng"] == "no"
+
+
 def test_a_firmware_that_accepts_any_certificate_is_found_by_the_loopback_handshake(
     board: VirtualBoard, flash: Path
 ) -> None:
