@@ -89,6 +89,11 @@ class Done:
     output: str
     status: int = 0
 
+    @property
+    def end(self) -> str:
+        """The last lines, for messages."""
+        return "\n".join(self.output.splitlines()[-12:])
+
 
 class Sandbox(contextlib.ExitStack):
     """Use as a context manager."""

@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives import serialization
 from .sandbox import Setting
 from .world import FIRMWARE, PSK_IDENTITY, PSK_KEY, World
 
+# Without [network]: the virtual board has the computer's.
 TOML = '[job]\nurl = "https://example.org/"\n'
 CONTEXT = 'import rootlet\ncontext = ctx = rootlet.Context(store="/certs/roots.rtlt")\n'
 

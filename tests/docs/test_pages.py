@@ -43,7 +43,7 @@ def test_every_block_of_the_page_does_what_it_shows(page: str, world: World, tmp
                 last = sandbox.shell(block)
                 print(f"{time.monotonic() - began:5.1f} s  {block.place}")
                 wanted = int(block.argument) if block.directive == "exit code" else 0
-                assert last.status == wanted, f"{block.place}: exit code {last.status}\n{last.output}"
+                assert last.status == wanted, f"{block.place}: exit code {last.status}\n{last.end}"
             elif block.directive == "mypy":
                 last = sandbox.mypy(block)
             elif block.language == "python":
