@@ -64,7 +64,7 @@ LINKED = (
     "tests",
     "tools",
 )
-TIMEOUT_S = 60
+TIMEOUT_S = 120
 IMAGE_BYTES = 1024 * 1024
 
 

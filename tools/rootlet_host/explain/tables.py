@@ -21,7 +21,7 @@ _DECISIVE = ("ALLOC_FAILED", "ENTROPY_SOURCE_FAILED", "CORRUPTION_DETECTED")
 
 @dataclass(frozen=True)
 class Explanation:
-    """One meaning of an error. `code` is as the error is written, `kind` says whose error it is; `base` is of exceptions."""
+    """One meaning of an error: `code` as it is written, `kind` says whose it is; exceptions have a `base`."""
 
     kind: str
     code: str
