@@ -21,28 +21,29 @@ _OID = const(0x06)
 _TEXT = const((0x0C, 0x13, 0x16))
 
 
+# Bytes kept in all, until the leaf has been seen.
+_MAX_BYTES = const(4096)
+# Subtrees that are looked at in all: certificate names times subtrees. Go has a limit on the same product.
+_MAX_COMPARISONS = const(4096)
+
+
 class Constraints:
     """The constraints that are in force at one point of a chain; each certificate can only add some.
 
     `check` and `add` return the name of the broken rule, or None.
     """
 
-    # Bytes kept in all, until the leaf has been seen.
-    MAX_BYTES = 4096
-    # Subtrees that are looked at in all: certificate names times subtrees. Go has a limit on the same product.
-    MAX_COMPARISONS = 4096
-
     def __init__(self, webpki=False):
         self._webpki = webpki
         self._values = []
         self._size = 0
-        self._left = self.MAX_COMPARISONS
+        self._left = _MAX_COMPARISONS
         self._reader = Reader()
 
     def add(self, value):
         """Adds the DER of a NameConstraints (bytes; it is kept)."""
         self._size += len(value)
-        if self._size > self.MAX_BYTES:
+        if self._size > _MAX_BYTES:
             return "constraints-excessive"
         reader = self._reader
         reader.data = value
@@ -89,13 +90,9 @@ class Constraints:
         elif form == _IP_ADDRESS:
             if n != 8 and n != 32:
                 return False
-            ended = False  # the mask is a row of ones, then a row of zeros (RFC 4632)
-            for i in range(at + n // 2, end):
-                for bit in (128, 64, 32, 16, 8, 4, 2, 1):
-                    if not data[i] & bit:
-                        ended = True
-                    elif ended:
-                        return False
+            # The mask is a row of ones, then a row of zeros (RFC 4632).
+            rest = (1 << 4 * n) - 1 - int.from_bytes(data[at + n // 2 : end], "big")
+            return not rest & (rest + 1)
         elif form == _DIRECTORY_NAME:
             reader.enter(_SEQUENCE, at, end)
             return reader.end == end
