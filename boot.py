@@ -1,7 +1,7 @@
 """Runs first, before main.py. Small, and it always returns: a board that hangs here can hardly be repaired over USB.
 
-Makes sure that the device library is found, starts the watchdog that rootlet.json asks for, and says whether the clock is
-set. main.py does the rest.
+Makes sure that the device library is found, starts the watchdog that rootlet.json asks for, and says whether the clock
+is set. main.py does the rest.
 """
 
 
@@ -13,7 +13,7 @@ def _path():
 
 
 def _watchdog():
-    # Started here so that a main.py that hangs while it is loaded does not hang for ever. main.py feeds it from then on.
+    # Started here so that a main.py that hangs while it is loaded does not hang for ever. main.py feeds it then.
     from os import stat
 
     for path in ("main.mpy", "main.py"):

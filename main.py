@@ -1,7 +1,7 @@
 """The application: brings the network up, runs a verified HTTPS job on a schedule, and says in words how it went.
 
-The same file runs on a board (after boot.py) and under the Unix port. It is configured by rootlet.json; what to do with the
-server's answer is `handle`: make it yours.
+The same file runs on a board (after boot.py) and under the Unix port. It is configured by rootlet.json; what to do with
+the server's answer is `handle`: make it yours.
 """
 
 import gc
@@ -97,7 +97,7 @@ class Application:
         self._clock_due_s = 0  # seconds since 1970
 
     def run(self):
-        """Cycle after cycle until the schedule ends (job.period_s is 0) or Ctrl-C. Returns whether the last one went well."""
+        """Cycle after cycle until the schedule ends (job.period_s is 0) or Ctrl-C. Tells whether the last went well."""
         period_s = self.settings["job"]["period_s"]
         failures = 0
         while True:
@@ -275,7 +275,8 @@ class Application:
             out.begin("GET")
             out.ok("%d %s" % (response.status, report.printable(response.reason)))
             if 300 <= response.status < 400:
-                out.note("redirects are not followed; the server says: " + report.printable(response.headers.get("location", "")))
+                where = report.printable(response.headers.get("location", ""))
+                out.note("redirects are not followed; the server says: " + where)
             total = handle(response, job, self.watchdog, out)
             status = response.status
         out.note("%d bytes of body, %d ms in all" % (total, ticks_diff(ticks_ms(), began_ms)))
@@ -283,7 +284,7 @@ class Application:
 
 
 def retry_s(failures, period_s):
-    """Seconds to wait after so many failures in a row: 5, 10, 20 …, at most ten minutes or the period if that is longer.
+    """Seconds to wait after so many failures in a row: 5, 10, 20 …, at most ten minutes or a longer period.
 
     A quarter more or less by chance, so that boards that failed together do not all come back together.
     """
@@ -301,8 +302,8 @@ def main(path="rootlet.json", out=None):
         application = Application(config.load(path), out)
         return 0 if application.run() else 1
     except KeyboardInterrupt:
-        # The Unix port raises it from a signal handler. In the middle of a garbage collection that leaves the heap locked:
-        # nothing can be allocated any more, and nothing need be. Boards raise it between two bytecodes.
+        # The Unix port raises it from a signal handler. In the middle of a garbage collection that leaves the heap
+        # locked: nothing can be allocated any more, and nothing need be. Boards raise it between two bytecodes.
         out.last("    stopped\n" if application is None else application.farewell)
         return 130
     except Exception as error:
@@ -311,16 +312,17 @@ def main(path="rootlet.json", out=None):
 
 
 def _has_exit_status():
-    """Whether a program's end is a process's end. On a board SystemExit means a soft reset: main.py would begin again."""
+    """Whether a program's end is a process's end. On a board SystemExit is a soft reset: main.py would begin again."""
     try:
-        from machine import reset
+        from machine import reset  # noqa: F401 - whether there is one
     except ImportError:
         return sys.platform in ("linux", "darwin", "win32")
     return False
 
 
 if __name__ == "__main__":
-    _exits = {1: SystemExit(1), 130: SystemExit(130)} if _has_exit_status() else {}  # made while memory can be allocated
+    # Made while memory can be allocated.
+    _exits = {1: SystemExit(1), 130: SystemExit(130)} if _has_exit_status() else {}
     _status = main()
     if _status in _exits:
         raise _exits[_status]
