@@ -143,7 +143,16 @@ def table() -> str:
     lines += [f"| {offset} | `{shown}` | {text} |" for offset, shown, text in rows(data)]
     dump = [f"{at:04x}  {data[at : at + 16].hex(' ')}" for at in range(0, len(data), 16)]
     return "\n".join(
-        [f"{len(data)} bytes:", "", "<!-- not run: the bytes of the example -->", "```text", *dump, "```", "", *lines]
+        [
+            f"{len(data)} bytes:",
+            "",
+            "<!-- not run: tests/docs/test_store_example.py lets the board read these bytes of the example -->",
+            "```text",
+            *dump,
+            "```",
+            "",
+            *lines,
+        ]
     )
 
 
