@@ -63,6 +63,7 @@ def test_head_stays_head(play: Play) -> None:
         ("/from/a/b", "../c", "/from/c"),
         ("/from/a/b", "../../../../c", "/c"),
         ("/from/a/b", "./c/./d", "/from/a/c/d"),
+        ("/from/a/b", "x/./../c", "/from/a/c"),
         ("/from/a/b", "?x", "/from/a/b?x"),
         ("/from", "to", "/to"),
         ("/from", "//{host}/x", "/x"),

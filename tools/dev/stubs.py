@@ -21,7 +21,7 @@ INTERNAL = frozenset(
         *("http_faults", "http_fields", "integrity", "names", "policy", "probe", "rules", "selftest", "signature"),
         *("times", "update_state", "webpki", "wire"),
         *("modem.bring_up", "modem.network_time", "modem.tcp", "modem.unsolicited", "trace_dtls"),
-        *("web.download", "web.inflate", "web.link", "web.message", "web.proxy"),
+        *("web.download", "web.inflate", "web.link", "web.message", "web.proxy", "web.redirect"),
     }
 )
 

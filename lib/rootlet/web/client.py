@@ -152,7 +152,9 @@ class Client:
             if response.status not in _REDIRECTS or location is None:
                 return response
             yield from response.drain()
-            message.redirect(response.status, location)
+            from .redirect import follow
+
+            follow(message, response.status, location)
             self._check(message)
         from ..errors import HTTPError
 

@@ -1,4 +1,4 @@
-"""A request: what is asked, of whom, with which body; and how a redirect changes it."""
+"""A request: what is asked, of whom, with which body."""
 
 from micropython import const
 
@@ -8,8 +8,6 @@ from ..http_fields import field
 _PIECE = const(1024)
 # May be sent again when nobody knows whether the first time arrived (RFC 9110, 9.2.2).
 _IDEMPOTENT = const(("GET", "HEAD", "PUT", "DELETE", "OPTIONS"))
-# For one host only: no other may see them.
-_SECRETS = const(("authorization", "cookie", "proxy-authorization"))
 
 
 def refuse(message, remedy):
@@ -39,7 +37,7 @@ class Message:
             if not "A" <= c <= "Z":
                 refuse("%s is no method of HTTP" % repr(method), "Use GET, HEAD, POST, PUT, DELETE or another word")
         self.method = method
-        self._aim(url)
+        self.aim(url)
         self.headers = {}
         for name in headers or ():
             value = str(headers[name])
@@ -55,9 +53,9 @@ class Message:
         elif bearer is not None:
             self.headers["Authorization"] = "Bearer " + bearer
             field("Authorization", self.headers["Authorization"])
-        self._take_body(body, length)
+        self.take_body(body, length)
 
-    def _take_body(self, body, length):
+    def take_body(self, body, length):
         self._start = None
         if isinstance(body, str):
             body = body.encode()
@@ -87,7 +85,8 @@ class Message:
                 return
         self.headers[name] = value
 
-    def _aim(self, url):
+    def aim(self, url):
+        """Makes it a request for `url`."""
         secure = url[:8].lower() == "https://"
         host, port, self.target = split_url(url) if secure else split_url(url, "http", 80)
         self.url = url
@@ -152,32 +151,6 @@ class Message:
         if left is None:
             yield from link.write(b"0\r\n\r\n")
 
-    def redirect(self, status, location):
-        """Goes where a response leads. Raises HTTPError if it may not."""
-        from ..errors import ConfigError, HTTPError
-
-        secure = self.origin[0]
-        origin = self.origin
-        try:
-            self._aim(_resolve(self.url, location))
-        except ConfigError as error:
-            raise HTTPError("the server redirects to %s" % (location[:80] or "nowhere"), None, error)
-        if secure and not self.origin[0]:
-            raise HTTPError("the server redirects from https to %s" % location[:80], "It must stay with https")
-        if status == 303 and self.method != "HEAD" or status <= 302 and self.method == "POST":
-            self.method = "GET"
-            self._take_body(None, None)
-            self._drop(("content-type",))
-        elif not self.repeatable:
-            raise HTTPError("the server redirects a request whose body cannot be sent again", "Ask %s" % self.url)
-        if origin != self.origin:
-            self._drop(_SECRETS)
-
-    def _drop(self, names):
-        for name in list(self.headers):
-            if name.lower() in names:
-                del self.headers[name]
-
 
 def _pieces(file, left):
     buffer = bytearray(_PIECE)
@@ -189,36 +162,3 @@ def _pieces(file, left):
         if left is not None:
             left -= n
         yield view[:n]
-
-
-def _resolve(base, location):
-    """The URL that `location`, seen from `base`, means (RFC 3986, 5.2)."""
-    scheme, colon, _ = location.partition(":")
-    if colon and not ("/" in scheme or "?" in scheme or "#" in scheme):
-        return location
-    scheme = base.partition("://")[0]
-    if location[:2] == "//":
-        return scheme + ":" + location
-    end = len(base)
-    start = len(scheme) + 3
-    for mark in "?#":
-        found = base.find(mark)
-        if 0 <= found < end:
-            end = found
-    path = base.find("/", start)
-    if path < 0 or path > end:
-        path = end
-    if location[:1] == "/":
-        return base[:path] + location
-    if location[:1] in "?#":
-        return base[:end] + location
-    folder = base[path : base.rfind("/", start, end) + 1] or "/"
-    parts = []
-    rest, mark, query = location.partition("?")
-    for part in (folder + rest).split("/")[1:]:
-        if part == "..":
-            if parts:
-                parts.pop()
-        else:
-            parts.append(part)
-    return base[:path] + "/" + "/".join([part for part in parts if part != "."]) + mark + query
