@@ -32,19 +32,17 @@ def test_without_arguments_all_of_mozillas_roots_are_built(rootlet, tmp_path):
     result = rootlet("store", "build")
     assert result.code == 0, result.err
     count = len(mozilla_certificates())
-    assert len(read(tmp_path / "roots.rtlt").anchors) == count
+    assert len(read(tmp_path / "certs/roots.rtlt").anchors) == count
     assert f"{count} anchors in " in result.out
     assert "ISRG Root X1" in result.out
-    manifest = json.loads((tmp_path / "roots.json").read_text())
+    manifest = json.loads((tmp_path / "certs/roots.json").read_text())
     assert len(manifest["anchors"]) == count
     assert manifest["bytes_per_anchor"] <= 350
 
 
-@pytest.mark.parametrize("folder", ["certs", "lib/rootlet"])
-def test_in_a_repository_the_store_goes_into_certs(rootlet, tmp_path, root, folder):
-    (tmp_path / folder).mkdir(parents=True)
+def test_without_a_name_the_store_goes_where_deploy_and_ca_find_look(rootlet, tmp_path, root):
     assert rootlet("store", "build", "ca.pem").code == 0
-    assert (tmp_path / "certs" / "roots.rtlt").exists()
+    assert sorted(path.name for path in (tmp_path / "certs").iterdir()) == ["roots.json", "roots.rtlt"]
 
 
 def test_two_builds_of_the_same_inputs_are_equal_in_every_byte(rootlet, tmp_path, root):
@@ -55,7 +53,7 @@ def test_two_builds_of_the_same_inputs_are_equal_in_every_byte(rootlet, tmp_path
 
 
 def test_rebuilding_keeps_the_sequence_and_a_change_raises_it(rootlet, tmp_path, root):
-    store = tmp_path / "roots.rtlt"
+    store = tmp_path / "certs/roots.rtlt"
     assert "new:" in rootlet("store", "build", "ca.pem").out
     first = store.read_bytes()
     assert "unchanged:" in rootlet("store", "build", "ca.pem").out
@@ -70,18 +68,18 @@ def test_rebuilding_keeps_the_sequence_and_a_change_raises_it(rootlet, tmp_path,
 def test_rebuilding_a_signed_store_from_unchanged_inputs_keeps_its_signature(rootlet, tmp_path, root):
     rootlet("keys", "new", "acme", "--no-passphrase")
     rootlet("store", "build", "ca.pem")
-    rootlet("store", "sign", "roots.rtlt", "--key", "acme.key")
-    manifest = json.loads((tmp_path / "roots.json").read_text())
+    rootlet("store", "sign", "certs/roots.rtlt", "--key", "acme.key")
+    manifest = json.loads((tmp_path / "certs/roots.json").read_text())
     assert manifest["signed"] is True
     assert manifest["anchors"][0]["source"] == "ca.pem"
-    signed = (tmp_path / "roots.rtlt").read_bytes()
+    signed = (tmp_path / "certs/roots.rtlt").read_bytes()
     assert "unchanged:" in rootlet("store", "build", "ca.pem").out
-    assert (tmp_path / "roots.rtlt").read_bytes() == signed
-    assert json.loads((tmp_path / "roots.json").read_text()) == manifest
+    assert (tmp_path / "certs/roots.rtlt").read_bytes() == signed
+    assert json.loads((tmp_path / "certs/roots.json").read_text()) == manifest
 
 
 def test_an_explicit_sequence_is_taken_and_one_that_boards_would_refuse_is_noted(rootlet, tmp_path, root):
-    store = tmp_path / "roots.rtlt"
+    store = tmp_path / "certs/roots.rtlt"
     assert rootlet("store", "build", "ca.pem", "--sequence", 1000).code == 0
     assert read(store).header.sequence == 1000
     result = rootlet("store", "build", "ca.pem", "--sequence", 7)
@@ -90,7 +88,8 @@ def test_an_explicit_sequence_is_taken_and_one_that_boards_would_refuse_is_noted
 
 
 def test_a_damaged_store_at_the_output_is_not_overwritten_without_a_sequence(rootlet, tmp_path, root):
-    store = tmp_path / "roots.rtlt"
+    store = tmp_path / "certs/roots.rtlt"
+    store.parent.mkdir()
     store.write_bytes(b"RTLT, but not really")
     result = rootlet("store", "build", "ca.pem")
     assert result.code == 1
@@ -112,7 +111,7 @@ def test_the_time_of_issue_is_never_in_the_future(rootlet, tmp_path, root):
     early = make_certificate("Tomorrow", not_before=NOW + timedelta(days=1))
     (tmp_path / "ca.pem").write_bytes(root.pem + early.pem)
     rootlet("store", "build", "ca.pem")
-    assert read(tmp_path / "roots.rtlt").header.issued_at == root.certificate.not_valid_before_utc.timestamp()
+    assert read(tmp_path / "certs/roots.rtlt").header.issued_at == root.certificate.not_valid_before_utc.timestamp()
     result = rootlet("store", "build", "ca.pem", "--issued-at", f"{NOW + timedelta(days=1):%Y-%m-%d}")
     assert result.code == 2
     assert "is in the future" in result.err
@@ -122,7 +121,7 @@ def test_source_date_epoch_sets_the_time_of_issue(rootlet, tmp_path, root, monke
     moment = int((NOW - timedelta(days=5)).timestamp())
     monkeypatch.setenv("SOURCE_DATE_EPOCH", str(moment))
     rootlet("store", "build", "ca.pem")
-    assert read(tmp_path / "roots.rtlt").header.issued_at == moment
+    assert read(tmp_path / "certs/roots.rtlt").header.issued_at == moment
     for wrong in ("soon", str(int(NOW.timestamp()) + 86400)):
         monkeypatch.setenv("SOURCE_DATE_EPOCH", wrong)
         assert rootlet("store", "build", "ca.pem").code == 2
@@ -139,7 +138,7 @@ def test_source_date_epoch_sets_the_time_of_issue(rootlet, tmp_path, root, monke
 )
 def test_times_may_be_dates_iso_8601_or_seconds(rootlet, tmp_path, root, text, seconds):
     assert rootlet("store", "build", "ca.pem", "--not-used-after", text).code == 0
-    assert read(tmp_path / "roots.rtlt").header.not_used_after == seconds
+    assert read(tmp_path / "certs/roots.rtlt").header.not_used_after == seconds
 
 
 @pytest.mark.parametrize("text", ["tomorrow", "1969-01-01", "2200-01-01", "0"])
@@ -149,7 +148,7 @@ def test_a_time_that_cannot_be_kept_is_refused(rootlet, root, text):
 
 def test_ecc_only_keeps_only_elliptic_curve_keys(rootlet, tmp_path, root):
     result = rootlet("store", "build", "mozilla", "ca.pem", "--ecc-only")
-    anchors = read(tmp_path / "roots.rtlt").anchors
+    anchors = read(tmp_path / "certs/roots.rtlt").anchors
     assert 20 <= len(anchors) < len(mozilla_certificates())
     assert not any(anchor.kind.name == "RSA" for anchor in anchors)
     assert "no EC key" in result.err
@@ -157,7 +156,7 @@ def test_ecc_only_keeps_only_elliptic_curve_keys(rootlet, tmp_path, root):
 
 def test_max_keeps_the_users_own_roots_first_then_those_valid_longest(rootlet, tmp_path, root):
     assert rootlet("store", "build", "mozilla", "ca.pem", "--max", 4).code == 0
-    manifest = json.loads((tmp_path / "roots.json").read_text())
+    manifest = json.loads((tmp_path / "certs/roots.json").read_text())
     by_source = {entry["source"]: 0 for entry in manifest["anchors"]}
     for entry in manifest["anchors"]:
         by_source[entry["source"]] += 1
@@ -177,14 +176,14 @@ def test_suffix_and_exact_need_a_file_and_exclude_each_other(rootlet, root):
 def test_a_publisher_can_be_carried(rootlet, tmp_path, root):
     rootlet("keys", "new", "acme", "--no-passphrase")
     assert rootlet("store", "build", "ca.pem", "--publisher", "acme.pem").code == 0
-    assert read(tmp_path / "roots.rtlt").publisher is not None
+    assert read(tmp_path / "certs/roots.rtlt").publisher is not None
     assert rootlet("store", "build", "ca.pem", "--publisher", "ca.pem").code == 1
 
 
 def test_the_manifest_says_everything_about_an_anchor(rootlet, tmp_path, root):
     rootlet("store", "build", "ca.pem", "--suffix", "lan")
-    (entry,) = json.loads((tmp_path / "roots.json").read_text())["anchors"]
-    (anchor,) = read(tmp_path / "roots.rtlt").anchors
+    (entry,) = json.loads((tmp_path / "certs/roots.json").read_text())["anchors"]
+    (anchor,) = read(tmp_path / "certs/roots.rtlt").anchors
     assert entry == {
         "subject": "CN=Private Root",
         "name": "Private Root",
@@ -217,7 +216,7 @@ def test_nothing_is_written_when_a_build_fails(rootlet, tmp_path, root):
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["--output", "roots.json"],
+        ["--output", "certs/roots.json"],
         ["--output", "no/such/folder/roots.rtlt"],
         ["--max", "0"],
         ["--block", "nothing"],
@@ -242,7 +241,7 @@ def test_more_anchors_of_one_subject_than_a_board_loads_are_noted(rootlet, tmp_p
 
 def test_json_output_is_only_json(rootlet, root):
     answer = json.loads(rootlet("store", "build", "ca.pem", "--json").out)
-    assert (answer["state"], answer["path"], len(answer["anchors"])) == ("new", "roots.rtlt", 1)
+    assert (answer["state"], answer["path"], len(answer["anchors"])) == ("new", "certs/roots.rtlt", 1)
 
 
 # --------------------------------------------------------------------------------------- show, check and diff
@@ -250,11 +249,11 @@ def test_json_output_is_only_json(rootlet, root):
 
 def test_show_names_the_anchors_from_the_manifest_and_from_mozillas_list(rootlet, tmp_path, root):
     rootlet("store", "build", "mozilla", "ca.pem", "--suffix", "lan")
-    result = rootlet("store", "show", "roots.rtlt")
+    result = rootlet("store", "show", "certs/roots.rtlt")
     assert result.code == 0
     assert "Private Root (only lan)" in result.out and "ISRG Root X1" in result.out
-    (tmp_path / "roots.json").unlink()
-    names = {entry["name"] for entry in json.loads(rootlet("store", "show", "roots.rtlt", "--json").out)["anchors"]}
+    (tmp_path / "certs/roots.json").unlink()
+    names = {entry["name"] for entry in json.loads(rootlet("store", "show", "certs/roots.rtlt", "--json").out)["anchors"]}
     assert "ISRG Root X1" in names and None in names
 
 
@@ -266,7 +265,7 @@ def test_a_certificates_name_cannot_send_codes_to_the_terminal(rootlet, tmp_path
 
 def test_check_says_what_is_wrong_and_exits_with_1(rootlet, tmp_path, root):
     rootlet("store", "build", "ca.pem")
-    store = tmp_path / "roots.rtlt"
+    store = tmp_path / "certs/roots.rtlt"
     result = rootlet("store", "check", store)
     assert (result.code, result.err) == (0, "")
     assert "valid, not signed; 1 anchors, sequence 1" in result.out
@@ -289,7 +288,7 @@ def test_check_says_what_is_wrong_and_exits_with_1(rootlet, tmp_path, root):
 
 def test_check_notes_a_store_past_its_use(rootlet, tmp_path, root):
     rootlet("store", "build", "ca.pem", "--issued-at", "2001-01-01", "--not-used-after", "2001-02-01")
-    result = rootlet("store", "check", "roots.rtlt")
+    result = rootlet("store", "check", "certs/roots.rtlt")
     assert result.code == 0
     assert "not used after 2001-02-01" in result.err
 
@@ -319,11 +318,11 @@ def test_diff_shows_added_removed_and_changed_anchors(rootlet, tmp_path):
 
 def test_diff_of_equal_stores_says_so(rootlet, tmp_path, root):
     rootlet("store", "build", "ca.pem")
-    result = rootlet("store", "diff", "roots.rtlt", "roots.rtlt")
+    result = rootlet("store", "diff", "certs/roots.rtlt", "certs/roots.rtlt")
     assert (result.code, result.out) == (0, "no difference\n")
 
 
 def test_the_header_fields_a_board_reads_are_those_asked_for(rootlet, tmp_path, root):
     rootlet("store", "build", "ca.pem", "--sequence", 9, "--issued-at", "2026-01-01", "--not-used-after", "2030-01-01")
-    fields = struct.unpack_from("<III", (tmp_path / "roots.rtlt").read_bytes(), 8)
+    fields = struct.unpack_from("<III", (tmp_path / "certs/roots.rtlt").read_bytes(), 8)
     assert fields == (9, 1767225600, 1893456000)

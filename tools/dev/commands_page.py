@@ -37,6 +37,7 @@ or mpremote's `a0`, `u0`, `c0`. Without it the only attached board is used; more
 |---|---|
 | `ROOTLET_PASSPHRASE` | the passphrase of an encrypted private key, which is asked for otherwise |
 | `ROOTLET_WIFI_PASSWORD` | the Wi-Fi password for `rootlet deploy` |
+| `ROOTLET_PSK_KEY` | the pre-shared key for `rootlet deploy`, hexadecimal |
 | `ROOTLET_FIRMWARE_MIRROR` | the address that stands for https://micropython.org |
 | `ROOTLET_FIRMWARE_LOCK` | the lock file of firmware |
 | `ROOTLET_CACHE` | the folder for downloaded firmware |

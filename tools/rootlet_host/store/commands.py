@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..errors import UsageError
-from ..files import write_atomic
+from ..files import make_folder, write_atomic
 from ..keys import load_publisher
 from ..options import Commands, JsonOption, StoreArgument
 from ..output import plain, print_json, print_table, remark, say
@@ -29,6 +29,7 @@ from .sources import MOZILLA, single_certificate
 
 app = Commands("store", "Build, show, compare, check and sign trust stores; list those on a board.")
 
+DEFAULT_STORE = Path("certs/roots.rtlt")
 _MAX_SEQUENCE = 0xFFFFFFFF
 _PUBLISHER = "the publisher's certificate"
 
@@ -49,7 +50,7 @@ def build(
             "--output",
             "-o",
             metavar="FILE",
-            help="The store to write. Default: certs/roots.rtlt if there is a folder certs, else roots.rtlt.",
+            help=f"The store to write. Default: {DEFAULT_STORE}.",
             show_default=False,
         ),
     ] = None,
@@ -131,7 +132,7 @@ def build(
     """
     if sequence is not None and not 0 <= sequence <= _MAX_SEQUENCE:
         raise UsageError(f"a sequence is 0 to {_MAX_SEQUENCE}, not {sequence}")
-    target = output or _default_output()
+    target = output or DEFAULT_STORE
     if manifest_path(target) == target:
         raise UsageError("the store's name must not end in .json", remedy="that is the manifest's")
     contents = collect(
@@ -151,6 +152,8 @@ def build(
     result = release(contents, target, sequence)
     content = manifest(result.data, result.store, contents.anchors)
     notes = [*contents.notes, *filter(None, [result.note])]
+    if output is None:
+        make_folder(target.parent)
     write_atomic(target, result.data)
     write_manifest(manifest_path(target), content)
     if as_json:
@@ -356,13 +359,6 @@ def _name(entry: dict[str, Any], known: Names) -> None:
 def _label(entry: dict[str, Any]) -> str:
     """The anchor's name, or the beginning of its key's hash."""
     return plain(entry["name"] or f"key {entry['spki_sha256'][:16]}")
-
-
-def _default_output() -> Path:
-    folder = Path("certs")
-    if Path("lib/rootlet").is_dir():  # a repository: an empty certs is not in a clone
-        folder.mkdir(exist_ok=True)
-    return folder / "roots.rtlt" if folder.is_dir() else Path("roots.rtlt")
 
 
 def _parse_time(text: str) -> int:
