@@ -17,7 +17,7 @@ STAMP  := $(VENV)/.installed
 .PHONY: help setup run test fuzz lint versions micropython32 conformance flash boards virtual deploy push bench memory soak micropython-ecdsa packages docs clean
 
 help: ## Show this list
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "  make %-15s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "  make %-17s %s\n", $$1, $$2}'
 
 setup: $(STAMP) ## Create the virtual environment (.venv) with everything in it
 
