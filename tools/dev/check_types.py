@@ -17,10 +17,12 @@ Exit codes: 0 no fault, 1 faults, which are printed, 2 the stubs from PyPI canno
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import stubs
@@ -86,10 +88,17 @@ class StubsMissingError(Exception):
 def install(folder: Path = INSTALLED) -> Path:
     """The folder with the MicroPython stubs, installed if these are not there or not those of constraints.txt."""
     pins = [line for line in CONSTRAINTS.read_text().splitlines() if line.startswith("micropython-")]
-    stamp = folder / ".installed"
     wanted = hashlib.sha256("\n".join(pins).encode()).hexdigest()
-    if stamp.is_file() and stamp.read_text() == wanted:
-        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # tests run side by side
+        stamp = folder / ".installed"
+        if not stamp.is_file() or stamp.read_text() != wanted:
+            _install(folder, wanted)
+    return folder
+
+
+def _install(folder: Path, wanted: str) -> None:
     new = folder.with_suffix(".new")
     shutil.rmtree(new, ignore_errors=True)
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
@@ -104,7 +113,6 @@ def install(folder: Path = INSTALLED) -> Path:
     (new / ".installed").write_text(wanted)
     shutil.rmtree(folder, ignore_errors=True)
     new.rename(folder)
-    return folder
 
 
 def copy_annotated(folder: Path = COPY) -> None:
@@ -132,12 +140,12 @@ def copy_annotated(folder: Path = COPY) -> None:
 
 def mypy(*arguments: str | Path, configuration: str = "") -> list[str]:
     """What mypy finds, a line for each fault."""
-    config = COPY / "mypy.ini"
-    config.write_text(configuration)
-    command = [sys.executable, "-m", "mypy", "--config-file", str(config), "--no-error-summary", "--hide-error-context"]
-    done = subprocess.run(
-        [*command, *map(str, arguments)], capture_output=True, text=True, check=False, cwd=stubs.REPOSITORY
-    )
+    with tempfile.NamedTemporaryFile("w", suffix=".ini") as config:
+        config.write(configuration)
+        config.flush()
+        options = ["--config-file", config.name, "--no-error-summary", "--hide-error-context"]
+        command = [sys.executable, "-m", "mypy", *options, *map(str, arguments)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=stubs.REPOSITORY)
     if done.returncode not in (0, 1):
         return [line for line in (done.stdout + done.stderr).splitlines() if line]
     return [line for line in done.stdout.splitlines() if ": error:" in line or ": note:" in line]
