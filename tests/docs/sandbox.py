@@ -121,10 +121,8 @@ class Sandbox(contextlib.ExitStack):
         (self.home / "certs").mkdir()
         (self.home / ".venv").symlink_to(BIN.parent)
         self._fill(self.home, self.setting.files)
-        self._prepare_flash()
-        self._fill(self.flash, self.setting.on_board)
-        self.image.write_bytes(b"\xff" * IMAGE_BYTES)
-        self._program_flash(self.image)
+        names = json.dumps(self.world.hosts)
+        self._fill(self.network, {"socket.py": (HERE / "device" / "socket.py").read_bytes(), "hosts.json": names})
         self._say_what_there_is()
         return self
 
@@ -135,25 +133,20 @@ class Sandbox(contextlib.ExitStack):
             data = content(self.world) if callable(content) else content
             path.write_bytes(data.encode() if isinstance(data, str) else bytes(data))  # type: ignore[call-overload]
 
-    def _prepare_flash(self) -> None:
-        """The board's network, and unless it is empty, what `rootlet deploy` writes."""
-        network = {
-            "socket.py": (HERE / "device" / "socket.py").read_bytes(),
-            "hosts.json": json.dumps(self.world.hosts),
-        }
-        self._fill(self.network, network)
-        self._fill(self.flash / "lib", network)
-        if self.setting.board == "empty":
+    def _make_flash(self) -> None:
+        """The board's network, and unless it is empty, what `rootlet deploy` writes. Most pages need no board."""
+        if self.image.exists():
             return
-        for name, content in self.world.library.items():
-            path = self.flash / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
-        self.flash.joinpath("certs/roots.rtlt").write_bytes(self.world.store)
-        self.flash.joinpath("rootlet.json").write_text('{"job":{"url":"https://example.org/"}}')
-        for name in ("boot.py", "main.py"):
-            shutil.copy(REPOSITORY / name, self.flash / name)
-        shutil.copytree(unpacked(UMQTT_SIMPLE), self.flash / "lib", dirs_exist_ok=True)
+        shutil.copytree(self.network, self.flash / "lib", dirs_exist_ok=True)
+        if self.setting.board == "deployed":
+            self._fill(self.flash, {**self.world.library, "certs/roots.rtlt": self.world.store})
+            self._fill(self.flash, {"rootlet.json": '{"job":{"url":"https://example.org/"}}'})
+            for name in ("boot.py", "main.py"):
+                shutil.copy(REPOSITORY / name, self.flash / name)
+            shutil.copytree(unpacked(UMQTT_SIMPLE), self.flash / "lib", dirs_exist_ok=True)
+        self._fill(self.flash, self.setting.on_board)
+        self.image.write_bytes(b"\xff" * IMAGE_BYTES)
+        self._program_flash(self.image)
 
     def _program_flash(self, image: Path) -> None:
         done = self._micropython("flash_image.py", image, self.flash)
@@ -187,6 +180,7 @@ class Sandbox(contextlib.ExitStack):
 
     def _attach(self) -> None:
         if self._board is None:
+            self._make_flash()
             self._board = self.enter_context(VirtualBoard(image=self.image, heap="1M"))
         self._lead_to(self._board.port)
 
@@ -353,6 +347,7 @@ os.execv({str(find_micropython())!r}, [{str(find_micropython())!r}, *arguments])
         """Runs all Python blocks of the page as one program on the board; what each printed, by its place."""
         steps = [{"place": "what the page takes for granted", "code": self.setting.names}] if self.setting.names else []
         steps += [{"place": block.place, "code": block.code} for block in blocks]
+        self._make_flash()
         program = self.folder / "blocks.json"
         program.write_text(json.dumps(steps))
         shutil.rmtree(self.flash)
