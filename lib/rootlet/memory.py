@@ -12,9 +12,9 @@ from micropython import const
 # Bytes that a first connection takes: with rootlet (in the firmware, in files); pairs are for chains of (elliptic
 # curves, RSA). `make memory ARGS=--docs` writes what it finds between these lines.
 # memory: begin
-_BESIDE_BUFFERS = ((10752, 15360), (16384, 21504))  # where Mbed TLS allocates in the Python heap, besides its buffers
-_PYTHON = (11776, 14080)  # of the Python heap, where Mbed TLS allocates elsewhere
-_TLS = (28928, 31232)  # and there
+_BESIDE_BUFFERS = ((11776, 16384), (12032, 17408))  # where Mbed TLS allocates in the Python heap, besides its buffers
+_PYTHON = (13056, 14080)  # of the Python heap, where Mbed TLS allocates elsewhere
+_TLS = (29440, 31744)  # and there
 # memory: end
 
 _BUFFERS = const(20480)  # Mbed TLS's record buffers are larger than that: 16,384 and 4,096 bytes, and headers
@@ -34,7 +34,8 @@ class _Nobody(IOBase):
 
 
 def preflight(*modules, rsa=True, extra_bytes=0):
-    """Raises OutOfMemoryError unless a verified connection will find the memory that it takes.
+    """Raises OutOfMemoryError (MemoryError, where there is no room for it) unless a verified connection will find the
+    memory that it takes.
 
     `modules`: what the application uses of rootlet besides `connect`, such as "http", "aio" or "modem". They are
     imported now, as are those that every connection needs. `rsa` False: the servers' chains are of elliptic curves,
@@ -60,7 +61,7 @@ def preflight(*modules, rsa=True, extra_bytes=0):
         if failure is not None:
             spare -= _BUFFERS
     else:
-        spare = free - _PYTHON[loaded] * _word_size() // 4
+        spare = free - _PYTHON[loaded] * _width() // 4
         if system:
             # Python's heap grows into the system's, never the other way round; gc.mem_free counts the largest block.
             spare = min(0, spare - system[1]) + system[0] - _TLS[rsa] - _SOCKET
@@ -74,9 +75,9 @@ def preflight(*modules, rsa=True, extra_bytes=0):
 
 def _with_buffers():
     """(bytes free in the Python heap while Mbed TLS has its record buffers, the error if it could not get them)."""
-    failure = stream = None
-    context = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)
+    failure = context = stream = None
     try:
+        context = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)
         # As at the beginning of every handshake: 17 KB and 4.4 KB, each in one piece. Nothing is sent.
         stream = context.wrap_socket(_Nobody(), server_hostname="x", do_handshake_on_connect=False)
     except (MemoryError, OSError) as error:
@@ -99,10 +100,11 @@ def _system_heap():
     return sum(region[1] for region in regions), max(region[2] for region in regions)
 
 
-def _word_size():
+def _width():
+    """How large objects are, in quarters of a board's."""
     from sys import maxsize
 
-    return 8 if maxsize >> 32 else 4  # computers: objects are twice as large
+    return 7 if maxsize >> 32 else 4  # computers: pointers are twice as large, bytes are not
 
 
 def _is_in_files():
@@ -118,8 +120,10 @@ def _is_in_files():
 
 def _refuse(message, loaded, cause):
     gc.collect()
-    from .errors import OutOfMemoryError
-
+    try:
+        from .errors import OutOfMemoryError
+    except MemoryError:
+        raise MemoryError(message)  # not even for that
     remedy = "Freeze rootlet into the firmware, import" if loaded else "Import"
     remedy += " less before it, use smaller buffers, or take a board with more memory"
     raise OutOfMemoryError(message, remedy, cause)

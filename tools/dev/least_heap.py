@@ -68,11 +68,18 @@ def least_heap_bytes(
 
 
 def least_size(
-    works: Callable[[int], tuple[bool, str]], low: int, high: int, step: int, *, confirmations: int = 3
+    works: Callable[[int], tuple[bool, str]],
+    low: int,
+    high: int,
+    step: int,
+    *,
+    confirmations: int = 3,
+    guess: int | None = None,
 ) -> int:
     """Return the least size with which `works(size)` says yes; with a no it gives the reason.
 
-    Sizes tried are `low + n * step`, up to the first that is not below `high`.
+    Sizes tried are `low + n * step`, up to the first that is not below `high`. With a `guess`, the search begins in its
+    neighbourhood, which takes fewer runs if it is a good one.
 
     Fragmentation and addresses that differ from run to run make the boundary slightly fuzzy. The result is
     therefore a size with which the job completed `confirmations` times in a row; where one of these runs
@@ -88,11 +95,23 @@ def least_size(
         return low + index * step
 
     last = -(-(high - low) // step)
-    good, line = works(size(last))
-    if not good:
-        raise JobFailed(f"does not complete with a heap of {size(last)} bytes: {line}")
-
     fails_below, works_at = 0, last  # everything under index fails_below is known or assumed to fail
+    good = False
+    if guess is not None:
+        near = min(max((guess - low) // step, 0), last)
+        above, below = min(near + 2, last), near - 6
+        good, line = works(size(above))
+        if good:
+            works_at = above
+            if below > 0 and not works(size(below))[0]:
+                fails_below = below + 1
+        else:
+            fails_below = above + 1
+    if not good:
+        good, line = works(size(last))
+        if not good:
+            raise JobFailed(f"does not complete with a heap of {size(last)} bytes: {line}")
+
     while fails_below < works_at:
         middle = (fails_below + works_at) // 2
         if works(size(middle))[0]:

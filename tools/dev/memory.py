@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """How much heap each way to use rootlet takes, phase by phase, and the least heap that it completes with.
 
-    python tools/dev/memory.py [--docs] [--json] [--skip-build] [--only NAME ...] [--minutes N]
+    python tools/dev/memory.py [--docs] [--json] [--skip-build] [--only NAME ...] [--minutes N] [--jobs N]
 
 Measured on a 32-bit MicroPython whose Mbed TLS allocates from the Python heap, as on an STM32 board, and on one where
 it allocates from the system's, as on an ESP32: rootlet as .mpy files, whose bytecode is loaded into the heap, and
@@ -19,10 +19,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
@@ -67,8 +69,13 @@ def plan(only: Sequence[str]) -> list[tuple[str, Configuration, str, str]]:
     return steps
 
 
-def measure_all(only: Sequence[str], skip_build: bool, limit_s: float, console: Console) -> Record:
-    """Everything that `plan` lists. Raises MeasurementError when it takes longer than `limit_s`."""
+def measure_all(
+    only: Sequence[str], skip_build: bool, limit_s: float, jobs: int, before: Record | None, console: Console
+) -> Record:
+    """Everything that `plan` lists, `jobs` at a time. The searches begin at what was found `before`.
+
+    Raises MeasurementError when it takes longer than `limit_s`.
+    """
     began = time.monotonic()
     steps = plan(only)
     columns = (
@@ -85,19 +92,36 @@ def measure_all(only: Sequence[str], skip_build: bool, limit_s: float, console: 
             for tls_heap in (PYTHON_HEAP, SYSTEM_HEAP)
         }
         about = version(interpreters[COMPILED, PYTHON_HEAP])
-        with Bench((*KEY_KINDS, LARGE)) as bench:
+        with Bench((*KEY_KINDS, LARGE)) as bench, ThreadPoolExecutor(jobs) as pool:
             targets = {target.key_kind: target for target in bench.targets}
-            for chain, configuration, packaging, tls_heap in steps:
-                progress.update(task, description=f"{chain}, {tls_heap} heap, {configuration.key}, {packaging}")
+
+            def measure(step: tuple[str, Configuration, str, str]) -> Result | tuple[str, str]:
+                """A result, or why there is none: (configuration, reason)."""
+                chain, configuration, packaging, tls_heap = step
                 if time.monotonic() - began > limit_s:
                     raise MeasurementError(f"not done within {limit_s / 60:g} minutes; see --minutes and --only")
                 interpreter = interpreters[packaging, tls_heap]
                 reason = missing(configuration, interpreter)
                 if reason is not None:
-                    not_measured[configuration.key] = reason
-                else:
-                    results.append(bench.measure(configuration, targets[chain], packaging, tls_heap, interpreter))
-                progress.advance(task)
+                    return configuration.key, reason
+                last = before.find(chain, configuration.key, packaging, tls_heap) if before else None
+                guess = last.least_heap_bytes if last else None
+                result = bench.measure(configuration, targets[chain], packaging, tls_heap, interpreter, guess)
+                if configuration is PREFLIGHT and tls_heap == PYTHON_HEAP and chain in KEY_KINDS:
+                    result = bench.again(result, targets[chain], interpreter)
+                return result
+
+            progress.update(task, description="measuring")
+            try:
+                for step, found in zip(steps, pool.map(measure, steps), strict=True):
+                    if isinstance(found, Result):
+                        results.append(found)
+                    else:
+                        not_measured[found[0]] = found[1]
+                    progress.update(task, advance=1, description=f"{step[0]}, {step[3]} heap, {step[1].key}, {step[2]}")
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
     return Record(about, code_digest(), results, not_measured)
 
 
@@ -110,10 +134,10 @@ def version(interpreter: Path) -> str:
 def tables(record: Record) -> Iterator[Table]:
     for chain, tls_heap in record.groups():
         where = "in the Python heap" if tls_heap == PYTHON_HEAP else "outside the Python heap"
-        found = Table(title=f"{chain} chain, Mbed TLS {where}: live bytes, 32-bit", title_justify="left")
+        found = Table(title=f"{chain} chain, Mbed TLS {where}: live KiB, 32-bit", title_justify="left")
         for number, head in enumerate(SHORT_HEADS):
             found.add_column(head, justify="left" if number < 2 else "right", no_wrap=True)
-        for row in memory_page.phase_rows(record, chain, tls_heap, lambda configuration: configuration.key):
+        for row in memory_page.phase_rows(record, chain, tls_heap, brief=True):
             found.add_row(*row)
         yield found
 
@@ -127,7 +151,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--skip-build", action="store_true", help="use the interpreters as they are")
     parser.add_argument("--only", nargs="+", choices=keys, default=[], help="measure only these configurations")
     parser.add_argument("--minutes", type=float, default=40, help="give up after so many (default: 40)")
+    parser.add_argument(
+        "--jobs", type=int, default=os.cpu_count() or 1, help="how many at a time (default: processors)"
+    )
     options = parser.parse_args(arguments)
+    if options.jobs < 1:
+        parser.error("--jobs must be 1 or more")
     if options.only and options.docs:
         parser.error("--docs records all configurations: leave --only out")
     console = Console(stderr=options.json)
@@ -135,7 +164,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.render:
             memory_page.write_all(Record.load(RECORD))
             return 0
-        record = measure_all(options.only, options.skip_build, 60 * options.minutes, console)
+        before = Record.load(RECORD) if RECORD.exists() else None
+        limit_s = 60 * options.minutes
+        record = measure_all(options.only, options.skip_build, limit_s, options.jobs, before, console)
     except (MeasurementError, JobFailed, OSError, ValueError, subprocess.SubprocessError) as error:
         print(f"memory: {error}", file=sys.stderr)
         return 1

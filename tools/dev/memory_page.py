@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import memory_plot
 from measuring.report import markdown_table, write_block
 from measuring.workbench import REPOSITORY
-from memory_bench import COMPILED, CONFIGURATIONS, FROZEN, PYTHON_HEAP, SYSTEM_HEAP, Configuration, Result
+from memory_bench import COMPILED, CONFIGURATIONS, FROZEN, PYTHON_HEAP, SYSTEM_HEAP, Result
 from memory_records import Record, limits
 from rootlet_host.catalogue import Board, load
 
@@ -33,10 +33,12 @@ FITS, FITS_FROZEN, DOES_NOT_FIT, UNKNOWN = "fits", "fits frozen", "does not fit"
 DRAWN_BOARDS = ("NUCLEO_F429ZI",)
 
 
-def phase_rows(
-    record: Record, chain: str, tls_heap: str = PYTHON_HEAP, name_of: Callable[[Configuration], str] | None = None
-) -> list[list[str]]:
-    """A row for each configuration and way to install rootlet; `name_of`: what to call it, default: its title."""
+def phase_rows(record: Record, chain: str, tls_heap: str = PYTHON_HEAP, *, brief: bool = False) -> list[list[str]]:
+    """A row for each configuration and way to install rootlet. `brief`: for a terminal, in KiB."""
+
+    def number(size: int, sign: str = "") -> str:
+        return f"{size / 1024:{sign}.1f}" if brief else f"{size:{sign},}"
+
     alone = record.find(chain, "tls", COMPILED, tls_heap)
     rows = []
     for configuration in CONFIGURATIONS:
@@ -44,27 +46,22 @@ def phase_rows(
             result = record.find(chain, configuration.key, packaging, tls_heap)
             if result is None:
                 continue
-            more = (
-                "" if alone is None or configuration.bare else f"{result.least_heap_bytes - alone.least_heap_bytes:+,}"
-            )
-            rows.append(
-                [
-                    name_of(configuration) if name_of else configuration.title,
-                    "" if configuration.bare else INSTALLED[packaging],
-                    *(_cell(result, name) for name, _ in PHASES),
-                    f"{result.least_heap_bytes:,}",
-                    more,
-                ]
-            )
+            sizes = (_size(result, name) for name, _ in PHASES)
+            row = [
+                configuration.key if brief else configuration.title,
+                "" if configuration.bare else INSTALLED[packaging],
+                *("" if size is None else number(size) for size in sizes),
+                number(result.least_heap_bytes),
+            ]
+            more = alone is not None and not configuration.bare
+            rows.append([*row, number(result.least_heap_bytes - alone.least_heap_bytes, "+") if more and alone else ""])
     return rows
 
 
-def _cell(result: Result, name: str) -> str:
-    if not name:
-        phase = result.phase("connected")
-        return f"{phase.peak_bytes:,}" if phase else ""
-    phase = result.phase(name)
-    return f"{phase.live_bytes:,}" if phase else ""
+def _size(result: Result, name: str) -> int | None:
+    """Live bytes at the phase `name`, without a name the peak of the handshake."""
+    phase = result.phase(name or "connected")
+    return None if phase is None else phase.live_bytes if name else phase.peak_bytes
 
 
 def verdict(record: Record, board: Board, configuration: str) -> str:
@@ -109,9 +106,11 @@ def blocks(record: Record) -> Iterator[tuple[str, str]]:
     ):
         heads = HEADS if record.find(chain, "tls", COMPILED, tls_heap) else HEADS[:-1]
         yield name, markdown_table(heads, [row[: len(heads)] for row in phase_rows(record, chain, tls_heap)])
-    heads, rows = board_rows(record)
-    yield "boards", markdown_table(heads, rows)
+    yield "boards", markdown_table(*board_rows(record))
     yield "missing", "\n".join(f"- {_title(key)}: {why}." for key, why in record.not_measured.items()) or "Nothing."
+    again = [result for result in record.results if result.again_heap_bytes]
+    cells = [[r.chain, INSTALLED[r.packaging], f"{r.least_heap_bytes:,}", f"{r.again_heap_bytes:,}"] for r in again]
+    yield "again", markdown_table(("chain", "rootlet", "three connections", "a hundred"), cells)
     yield (
         "preflight",
         markdown_table(
@@ -176,7 +175,7 @@ def _moments(result: Result) -> list[memory_plot.Moment]:
 
 
 def _short(title: str) -> str:
-    return title.replace("`", "").replace("module tls alone, one CA preloaded", "tls alone, one CA")
+    return title.replace("`", "").replace("module ", "").replace(" preloaded", "").partition(":")[0]
 
 
 def constants(record: Record) -> str:

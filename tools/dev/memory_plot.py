@@ -13,11 +13,13 @@ _STYLE = """
   .grid { stroke: #9aa5b1; stroke-opacity: .35 }
   .mark { stroke: #7b8794; stroke-dasharray: 2 3 }
   .python, .frozen { fill: #2f7fc1 } .mpy { fill: #8fbfe6 } .tls, .alone { fill: #d9822b }
+  .in-frozen, .in-alone { font-size: 11px; fill: #ffffff } .in-mpy { font-size: 11px; fill: #12324d }
   .peak { stroke: #b4235a; stroke-width: 2; fill: none }
   .peaks { fill: #b4235a }
   @media (prefers-color-scheme: dark) {
     text { fill: #e4e7eb } .small, .tick { fill: #b8c2cc } .peak { stroke: #f1729f } .peaks { fill: #f1729f }
     .python, .frozen { fill: #4c9fe0 } .mpy { fill: #2b5d86 } .tls, .alone { fill: #e59a4c }
+    .in-frozen, .in-alone { fill: #0b1a26 } .in-mpy { fill: #e4e7eb }
   }
 """
 _WIDTH = 860
@@ -56,7 +58,7 @@ def _kb(size: float) -> str:
 
 def least_heaps(title: str, bars: Sequence[Bar], boards: Sequence[tuple[str, int]]) -> str:
     """Horizontal bars of the least heap of each configuration, with the heaps of some `boards` (name, bytes)."""
-    left, right, top, row, thick = 300, 30, 74, 40, 13
+    left, right, top, row, thick = 270, 30, 74, 42, 15
     largest = max(max(bar.sizes.values()) for bar in bars)
     largest = max([largest, *(size for _, size in boards)])
     step = 16 * 1024
@@ -78,7 +80,7 @@ def least_heaps(title: str, bars: Sequence[Bar], boards: Sequence[tuple[str, int
         for place, (kind, size) in enumerate(bar.sizes.items()):
             at = y + room / 2 + place * thick
             parts.append(_rect(left, at, size * scale, thick - 2, kind))
-            parts.append(_text(left + size * scale + 6, at + thick - 3, _kb(size), "small"))
+            parts.append(_text(left + size * scale - 5, at + thick - 3, _kb(size), f"in-{kind}", "end"))
     for name, size in boards:
         at = left + size * scale
         parts += [_line(at, top - 6, at, bottom, "mark"), _text(at, top - 12, name, "small", "middle")]

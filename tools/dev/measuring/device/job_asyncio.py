@@ -17,7 +17,7 @@ def run(host, port, ca, stores, phase):
 
     async def get():
         other = asyncio.create_task(beat())
-        reader, writer = await rootlet.open_connection(host, port, context, address="127.0.0.1")
+        reader, writer = await rootlet.open_connection(host, port, context, address="127.0.0.1", timeout_ms=60_000)
         phase("connected")
         writer.write(b"GET /100 HTTP/1.0\r\nHost: %s\r\n\r\n" % host)
         await writer.drain()

@@ -12,7 +12,7 @@ def run(host, port, ca, stores, phase):
     rootlet.Context
     phase("imported")
     context = rootlet.Context(stores=stores)
-    client = Client(context, timeout_ms=60_000, address="127.0.0.1")
+    client = Client(context, timeout_ms=120_000, idle_ms=60_000, address="127.0.0.1")
     phase("ready")
     url = "https://%s:%d/" % (host, port)
     with client.get(url + "100") as response:

@@ -15,7 +15,7 @@ def run(host, port, ca, stores, phase):
         options["client_key"] = getenv("CLIENT_KEY")
     context = rootlet.Context(**options)
     phase("ready")
-    stream = rootlet.connect(host, port, context=context, address="127.0.0.1")
+    stream = rootlet.connect(host, port, context=context, address="127.0.0.1", timeout_ms=60_000)
     phase("connected")
     stream.write(b"GET /100 HTTP/1.0\r\nHost: %s\r\n\r\n" % host)
     buffer = bytearray(512)

@@ -9,7 +9,7 @@ def run(host, port, ca, stores, phase):
     phase("imported")
     context = rootlet.Context(stores=stores)
     phase("ready")
-    with dtls.connect(host, port, context, address="127.0.0.1", timeout_ms=8000) as connection:
+    with dtls.connect(host, port, context, address="127.0.0.1", timeout_ms=60_000) as connection:
         phase("connected")
         connection.send(b"hello\n")
         answer = connection.recv(timeout_ms=3000)

@@ -8,7 +8,9 @@ def run(host, port, ca, stores, phase):
     phase("imported")
     context = rootlet.Context(stores=stores)
     phase("ready")
-    with rootlet.http.get("https://%s:%d/100" % (host, port), context, address="127.0.0.1") as response:
+    with rootlet.http.get(
+        "https://%s:%d/100" % (host, port), context, address="127.0.0.1", timeout_ms=60_000
+    ) as response:
         phase("connected")
         buffer = bytearray(512)
         got = response.readinto(buffer)

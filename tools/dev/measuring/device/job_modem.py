@@ -43,7 +43,7 @@ def run(host, port, ca, stores, phase):
     modem.up()
     context = rootlet.Context(stores=stores)
     phase("ready")
-    stream = rootlet.connect(host, port, context=context, transport=Watched(modem, phase), timeout_ms=20_000)
+    stream = rootlet.connect(host, port, context=context, transport=Watched(modem, phase), timeout_ms=60_000)
     phase("connected")
     stream.write(b"GET /100 HTTP/1.0\r\nHost: %s\r\n\r\n" % host)
     buffer = bytearray(512)

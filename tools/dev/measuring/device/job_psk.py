@@ -11,7 +11,7 @@ def run(host, port, ca, stores, phase):
     phase("imported")
     context = rootlet.Context(psk=("board", unhexlify(getenv("PSK"))))
     phase("ready")
-    stream = rootlet.connect(host, port, context=context, address="127.0.0.1")
+    stream = rootlet.connect(host, port, context=context, address="127.0.0.1", timeout_ms=60_000)
     phase("connected")
     stream.write(b"GET /100 HTTP/1.0\r\nHost: %s\r\n\r\n" % host)
     buffer = bytearray(512)
