@@ -157,3 +157,25 @@ def test_a_board_is_deployed_and_connects_with_nothing_but_the_wheel(user: User,
 
 def test_the_demo_runs_with_nothing_but_the_wheel(user: User) -> None:
     assert "demo.test" in user.rootlet("demo")
+
+
+def test_a_type_checker_finds_the_stubs_of_the_device_library_in_the_wheel(command: Path, tmp_path: Path) -> None:
+    program = tmp_path / "application.py"
+    program.write_text(
+        'import rootlet\n\ncontext = rootlet.Context(store="/certs/roots.rtlt", verify=False)\n'
+        "name: int = rootlet.connect('example.org', 443, context).cipher()\n"
+    )
+    python = command.resolve().parent / "python"
+    config = tmp_path / "mypy.ini"
+    config.write_text(f"[mypy]\nstrict = true\npython_executable = {python}\ncache_dir = {tmp_path / 'cache'}\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--config-file", str(config), str(program)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+    )
+    assert [line.rpartition("[")[2] for line in done.stdout.splitlines() if ": error:" in line] == [
+        "call-arg]",
+        "assignment]",
+    ], done.stdout + done.stderr
