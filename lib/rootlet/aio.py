@@ -8,8 +8,6 @@ from errno import EINPROGRESS
 
 from micropython import const
 
-from .connection import Connection
-
 _IN_PROGRESS = (EINPROGRESS, 115, 119)  # ports mix the numbers of Linux and of lwIP
 _POLL_WRITE = const(4)
 _POLL_FAILED = const(24)  # error or hang-up
@@ -211,7 +209,7 @@ def _begin(sock, server_hostname, context):
 
 async def _shake(handshake, sock):
     """Runs `handshake`; returns the Stream. Nothing stays open when it fails."""
-    connection = Connection(handshake)
+    connection = handshake.connect()
     stream = Stream(connection, sock)
     try:
         await stream.handshake()

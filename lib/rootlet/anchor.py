@@ -7,7 +7,7 @@ written here when it is needed. The record's layout is in docs/store-format.md.
 
 from micropython import const
 
-from .civil import calendar
+from rootlet.civil import calendar
 
 _KEY_KIND = const(0x07)
 _HAS_DISTRUST_AFTER = const(0x08)

@@ -2,10 +2,10 @@
 
 from micropython import const
 
-from .anchor import Anchor
-from .certificate import Certificate
-from .der import DerError
-from .pem import certificates
+from rootlet.anchor import Anchor
+from rootlet.certificate import Certificate
+from rootlet.der import DerError
+from rootlet.pem import certificates
 
 _OTHER = const(4)  # certificate.py, key_kind
 _KEY_CERT_SIGN = const(0x04)  # certificate.py, key_usage
@@ -30,7 +30,7 @@ class CertificateStore:
                 self._anchors.append(_record(der, webpki))
                 self.count += 1
         except ValueError as error:
-            from .errors import ConfigError
+            from rootlet.errors import ConfigError
 
             message = str(error)
             if isinstance(error, DerError):
@@ -59,11 +59,11 @@ def _record(der, webpki):
     if c.duplicate or c.unknown_critical:
         raise ValueError("has an extension that is critical and unknown, or there twice")
     if webpki:
-        from .webpki import check_root
+        from rootlet.webpki import check_root
 
         rule = check_root(der)
         if rule:
-            from .rules import explain
+            from rootlet.rules import explain
 
             raise ValueError(explain(rule, 1)[2].partition(" depth 1 ")[2])
     if c.subject_end - c.subject == 2:

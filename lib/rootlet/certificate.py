@@ -2,7 +2,7 @@
 
 from micropython import const
 
-from .der import DerError, Reader
+from rootlet.der import DerError, Reader
 
 _BOOLEAN = const(0x01)
 _INTEGER = const(0x02)

@@ -7,6 +7,7 @@ How a clock gets set is in timekeeping.py.
 
 import time
 
+import rootlet
 from micropython import const
 
 _1970_TO_2000 = const(946684800)
@@ -15,7 +16,6 @@ _FLOOR = const(1640995200)  # 2022-01-01T00:00:00Z
 _YEARS_20 = const(631152000)
 
 _epoch = _1970_TO_2000 if time.gmtime(0)[0] == 2000 else 0
-_remembered = 0  # the time last written to flash: timekeeping.load
 
 
 def now():
@@ -25,7 +25,7 @@ def now():
 
 def bounds(stores):
     """(floor, ceiling): a clock that shows a time outside is not set. Seconds since 1970."""
-    floor = max(_FLOOR, _remembered)
+    floor = max(_FLOOR, rootlet.remembered_s)
     for store in stores:
         floor = max(floor, store.issued_at)
     return floor, floor + _YEARS_20
@@ -37,18 +37,18 @@ def check(stores):
     seconds = now()
     floor, ceiling = bounds(stores)
     if not floor <= seconds <= ceiling:
-        from .errors import ClockError
+        from rootlet.errors import ClockError
 
         raise ClockError("the clock is not set: it says %d-%02d-%02d" % time.gmtime()[:3])
     for store in stores:
         if store.not_used_after and seconds > store.not_used_after:
-            from .errors import TrustStoreExpiredError
+            from rootlet.errors import TrustStoreExpiredError
 
             raise TrustStoreExpiredError(store.path)
 
 
 def synchronise(*arguments, **options):
     """See timekeeping.synchronise."""
-    from .timekeeping import synchronise
+    from rootlet.timekeeping import synchronise
 
     return synchronise(*arguments, **options)

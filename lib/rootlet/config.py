@@ -132,7 +132,7 @@ def check(given):
 
 def context(settings):
     """The Context that `settings` (what `check` returned) describe. Raises what making one raises."""
-    from .context import Context
+    from . import Context
 
     psk = None
     if settings["psk_key"]:

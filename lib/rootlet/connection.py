@@ -1,11 +1,11 @@
-"""Verified connections: `connect`, and the stream it returns."""
+"""Verified connections: the stream that `rootlet.connect` returns."""
 
 import io
 from time import ticks_add, ticks_ms
 
 from micropython import const
 
-from .dial import dial
+from rootlet import connect  # noqa: F401 - has its home here for those who look for it beside Connection
 
 _POLL = const(3)
 _CLOSE = const(4)
@@ -24,18 +24,27 @@ class Connection(io.IOBase):
     non-blocking transport until it is over, or raise what it failed with.
     """
 
-    def __init__(self, handshake):
-        """Runs `handshake`. Raises a TLSError; the transport is closed then."""
-        self._handshake = handshake
+    _idle = False  # nothing was read or written yet
+    _timeout_s = None
+    _ended = False
+    _refusal = None  # what the handshake failed with, in the middle of reads and writes
+    _held = 0  # bytes of the last write that did not go, of which Mbed TLS may have made a record
+    _poller = None
+
+    def __init__(self, handshake, stream):
+        """`stream`: what `handshake.run` returned."""
         self._observer = handshake.observer
-        self._stream = handshake.run()
+        self._stream = stream
         self._blocking = handshake.over
-        self._idle = not handshake.over  # nothing was read or written yet
-        self._timeout_s = None
-        self._ended = False
-        self._refusal = None  # what the handshake failed with, in the middle of reads and writes
-        self._held = 0  # bytes of the last write that did not go, of which Mbed TLS may have made a record
-        self._poller = None
+        self._note(handshake)
+        if not handshake.over:
+            self._idle = True
+            self._handshake = handshake
+
+    def _note(self, handshake):
+        """Keeps what the handshake found out, and nothing else of it."""
+        self._handshake = None
+        self._facts = handshake.host, handshake.peer_certificate, handshake.anchor_names, handshake.elapsed_ms
 
     def __enter__(self):
         return self
@@ -114,7 +123,7 @@ class Connection(io.IOBase):
             self._ended = False
             stream, self._stream = self._stream, None
             stream.close()  # also closes the transport
-            if not self._handshake.over:
+            if self._handshake is not None:
                 self._handshake.free()
 
     def ioctl(self, request, argument):
@@ -149,13 +158,13 @@ class Connection(io.IOBase):
         self._timeout_s = seconds
         self._observer.dry = False
         self._blocking = seconds is None or seconds > 0
-        self._observer.settimeout(seconds)
+        self._observer._sock.settimeout(seconds)
 
     def set_deadline(self, timeout_ms):
         """Gives everything from now on `timeout_ms` together; None ends that. A limit for each wait cannot stop a
         server that sends one byte at a time."""
         self._check_open()
-        self._observer.set_deadline(None if timeout_ms is None else ticks_add(ticks_ms(), timeout_ms))
+        self._observer.deadline_ms = None if timeout_ms is None else ticks_add(ticks_ms(), timeout_ms)
         if timeout_ms is None:
             self.settimeout(self._timeout_s)
         else:
@@ -166,25 +175,25 @@ class Connection(io.IOBase):
         """(cipher suite name, TLS version) as Mbed TLS calls them; None before the handshake is over."""
         self._check_open()
         # Mbed TLS has no names to give then, and MicroPython would read them from address 0.
-        return self._stream.cipher() if self._handshake.over else None
+        return self._stream.cipher() if self._handshake is None else None
 
     def peer_certificate(self):
         """DER of the server's certificate; None if there was no memory to keep it."""
-        return self._handshake.peer_certificate
+        return self._facts[1]
 
     def anchor_names(self):
         """Subjects (DER of a Name, bytes) of the trust anchors that were loaded for this connection."""
-        return self._handshake.anchor_names
+        return self._facts[2]
 
     def handshake_ms(self):
         """How long the TLS handshake took, without dialling; None if it went on in the background."""
-        return self._handshake.elapsed_ms
+        return self._facts[3]
 
     def is_established(self):
         """Whether the handshake is over, also when it goes on with reads and writes."""
         if self._observer.over:
             self._began()
-        return self._handshake.over
+        return self._handshake is None
 
     def wants_write(self):
         """Whether the last read or write of a non-blocking transport has to wait until it can be written to."""
@@ -217,17 +226,18 @@ class Connection(io.IOBase):
 
     def _began(self):
         """Something came or went, so the handshake is over, whoever completed it."""
-        if not self._handshake.over:
+        if self._handshake is not None:
             self._handshake.established()
+            self._note(self._handshake)
 
     def _at_end(self, nothing_came):
         """A read came back short: is it the end, and a proper one?"""
         if not self.is_established():
             raise self._fail(OSError(_PEER_CLOSE_NOTIFY))
         if self._observer.ended:
-            from .errors import TruncationError
+            from rootlet.errors import TruncationError
 
-            raise self._fail(TruncationError("%s ended the stream without close_notify" % self._handshake.host))
+            raise self._fail(TruncationError("%s ended the stream without close_notify" % self._facts[0]))
         # A non-blocking read may be short because there is no more for now; nothing at all is the end.
         # Asking Mbed TLS again after close_notify would wait for the transport.
         if self._blocking or nothing_came:
@@ -241,49 +251,16 @@ class Connection(io.IOBase):
         if self._stream is None:
             if self._refusal is not None:
                 return self._refusal  # again: a client may have swallowed it the first time
-            from .errors import TLSError
+            from rootlet.errors import TLSError
 
             # EBADF, as a closed socket says.
-            return TLSError("%s: the connection is closed" % self._handshake.host, "Connect again", OSError(9))
-        if not self._handshake.over:
+            return TLSError("%s: the connection is closed" % self._facts[0], "Connect again", OSError(9))
+        if self._handshake is not None:
             self.close()  # before the handshake frees what the stream uses
             self._refusal = self._handshake.fail(error)
             return self._refusal
-        from .diagnosis import from_stream
+        from rootlet.diagnosis import from_stream
 
-        error = from_stream(error, self._observer, self._handshake.host)
+        error = from_stream(error, self._observer, self._facts[0])
         self.close()
         return error
-
-
-def connect(host, port, context, server_hostname=None, address=None, timeout_ms=10_000, transport=None):
-    """Connects to `host` and returns a Connection whose server is verified.
-
-    `address` is where to dial (default: `host`), `server_hostname` the name to verify (default: `host`).
-    `timeout_ms` limits everything up to the end of the handshake together, and later each single wait.
-    `transport` is an object with `connect(host, port, timeout_ms)` such as a modem; default: sockets.
-
-    Raises ResolveError, ConnectError, DeadlineError, ClockError, EntropyError, TrustStoreError, CertificateError
-    and its kinds, HandshakeError and its kinds: all of them TLSError. Nothing is left open then.
-    """
-    if context.trace is not None:
-        return context.trace.connect(connect, host, port, context, server_hostname, address, timeout_ms, transport)
-    deadline_ms = ticks_add(ticks_ms(), timeout_ms)
-    server_hostname = server_hostname or host
-    again = False
-    while True:
-        sock = dial(address or host, port, deadline_ms, transport)
-        try:
-            handshake = context.handshake(sock, server_hostname, deadline_ms)
-        except BaseException:
-            sock.close()
-            raise
-        try:
-            connection = Connection(handshake)
-            connection.settimeout(timeout_ms / 1000)
-            return connection
-        except Exception as error:
-            # With TLS 1.3 the issuers are known only when it is too late to load their anchors: once more, with them.
-            if again or not handshake.retry:
-                raise error
-            again = True

@@ -6,7 +6,7 @@ not understood here (otherName, rfc822Name, …) is refused.
 
 from micropython import const
 
-from .der import DerError, Reader
+from rootlet.der import DerError, Reader
 
 _DNS_NAME = const(0x82)
 _DIRECTORY_NAME = const(0xA4)

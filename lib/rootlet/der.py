@@ -61,6 +61,6 @@ class Reader:
     def time(self, at, limit):
         """Seconds since 1970 of the UTCTime or GeneralizedTime at `at`, as times.seconds gives them."""
         tag = self.read(at, limit)
-        from .times import seconds
+        from rootlet.times import seconds
 
         return seconds(self.data, tag, self.start, self.end)

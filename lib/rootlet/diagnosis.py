@@ -231,26 +231,25 @@ def _from_verify_info(info, handshake, host, error):
 
 
 def _unknown_issuer(handshake, host, error):
-    loader = handshake.loader
     remedy = None
-    if loader.loaded:
+    if handshake.loaded:
         free_bytes = handshake.free_bytes
         if free_bytes is not None and free_bytes < _SCARCE_BYTES:
             # Where Mbed TLS uses the Python heap it calls a signature wrong that it had no memory to check.
             message = "the chain of %s could not be checked: %d bytes of memory were free" % (host, free_bytes)
             return errors.HandshakeError(message, _FREE_MEMORY, error)
-        if loader.loaded[0].exact:
+        if handshake.loaded[0][0]:
             message = host + " shows another certificate than the one that is trusted"
             remedy = "Ask the server's owner why; do not connect before you know"
         else:
             message = "the chain of %s names a known issuer, which did not sign it" % host
             remedy = "Do not connect: the chain is wrong or forged"
-    elif loader.missing is None:
+    elif handshake.missing is None:
         message = host + " sent no issuer that could be looked up"
     else:
         from .rules import printable_name
 
-        message = "no trust store has the issuer of %s's chain, '%s'" % (host, printable_name(loader.missing))
+        message = "no trust store has the issuer of %s's chain, '%s'" % (host, printable_name(handshake.missing))
     return errors.UnknownIssuerError(message, remedy, error)
 
 

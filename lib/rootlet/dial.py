@@ -16,7 +16,7 @@ def resolve(address, port):
     except OSError as error:
         found = error
     if isinstance(found, OSError) or not found:
-        from .errors import ResolveError
+        from rootlet.errors import ResolveError
 
         raise ResolveError("the name %s cannot be resolved" % address, None, found or None)
     return found[:_MAX_ADDRESSES]
@@ -58,7 +58,7 @@ def dial(address, port, deadline_ms, transport):
                     raise
         raise failure
     except OSError as error:
-        from .diagnosis import from_dial
+        from rootlet.diagnosis import from_dial
 
         raise from_dial(error, address, port)
 

@@ -10,6 +10,7 @@ from time import ticks_add, ticks_diff, ticks_ms
 
 from micropython import const
 
+from .flight import MAX_CERTIFICATE_MESSAGE
 from .handshake import Handshake
 from .observer import HandshakeObserver
 
@@ -32,6 +33,7 @@ class DatagramObserver(HandshakeObserver):
 
     def __init__(self, sock, on_issuer, deadline_ms=None):
         super().__init__(sock, on_issuer, deadline_ms)
+        self._wanted = on_issuer is not None  # the Certificate message, as long as it was not read
         self._certificate = None  # the message as far as it came
         self._pieces = []  # [start, end] of what came, sorted and apart
         self.answered = False  # the server takes part in the handshake
@@ -44,13 +46,14 @@ class DatagramObserver(HandshakeObserver):
                 self.over = True
             datagram = self._receive(len(buffer))
             if datagram is None:
-                if self._deadline_ms is not None:
-                    if self._left_ms() <= 0:
+                if self.deadline_ms is not None:
+                    left_ms = ticks_diff(self.deadline_ms, ticks_ms())
+                    if left_ms <= 0:
                         raise OSError(ETIMEDOUT)
                     # Mbed TLS asks again, having looked whether it is time to repeat something.
-                    self._poll(_POLL_READ, min(_TURN_MS, self._left_ms()))
+                    self._poll(_POLL_READ, min(_TURN_MS, left_ms))
                 return None
-            if self._watching:
+            if self._flight:
                 self._watch_datagram(datagram)
                 if self.refusal:
                     return -5  # EIO
@@ -81,9 +84,6 @@ class DatagramObserver(HandshakeObserver):
             return None
         self.error = error
         return -number if isinstance(number, int) and 0 < number < 256 else -5
-
-    def set_deadline(self, deadline_ms):
-        self._deadline_ms = deadline_ms
 
     def established(self):
         self._certificate = self._pieces = None
@@ -119,17 +119,14 @@ class DatagramObserver(HandshakeObserver):
                 return
             if data[at] == _CERTIFICATE_REQUEST:
                 self.certificate_requested = True
-            elif data[at] == _CERTIFICATE and self.on_issuer is not None and self._messages is not None:
+            elif data[at] == _CERTIFICATE and self._wanted:
                 self._add(size, offset, memoryview(data)[start : start + n])
             at = start + n
 
     def _add(self, size, offset, fragment):
         """A piece of the Certificate message came. The whole is read when the last piece is there."""
-        if size > self.MAX_CERTIFICATE_MESSAGE:
-            self.refusal = "its Certificate message has %d bytes, the limit is %d" % (
-                size,
-                self.MAX_CERTIFICATE_MESSAGE,
-            )
+        if size > MAX_CERTIFICATE_MESSAGE:
+            self.refusal = "its Certificate message has %d bytes, the limit is %d" % (size, MAX_CERTIFICATE_MESSAGE)
             return
         whole = self._certificate
         if whole is None:
@@ -145,8 +142,14 @@ class DatagramObserver(HandshakeObserver):
         if len(self._pieces) > _MAX_FRAGMENTS:
             self.refusal = "it sent its certificates in more than %d pieces" % _MAX_FRAGMENTS
         elif self._pieces[0] == [0, size]:
-            self._feed(whole, 0, len(whole))
-            self._certificate = self._messages = None
+            self._read_certificates(whole)
+            self._certificate = None
+            self._wanted = False
+
+    def _read_certificates(self, message):
+        # As TLS would bring it: in a record.
+        n = len(message)
+        self._flight.send(bytes((_HANDSHAKE, 3, 3, n >> 8, n & 0xFF)) + message)
 
 
 def _merged(pieces, start, end):

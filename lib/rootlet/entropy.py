@@ -65,7 +65,7 @@ def check(source=None):
     found["note"] = note
     _status = found
     if fault:
-        from .errors import EntropyError
+        from rootlet.errors import EntropyError
 
         raise EntropyError("the random number generator " + fault)
     _seed(source)

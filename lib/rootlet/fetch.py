@@ -115,7 +115,7 @@ class Fetch:
             raise from_transport(error, "while the body came")
 
     def _request(self, url, headers):
-        from .connection import connect
+        from . import connect
         from .dial import dial
 
         secure = url[:8].lower() == "https://"

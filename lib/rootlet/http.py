@@ -207,7 +207,7 @@ def get(url, context, headers=None, timeout_ms=10_000, address=None, transport=N
 
     `headers`: a dict of further header fields. Raises ConfigError, HTTPError, and what `connect` raises.
     """
-    from .connection import connect
+    from . import connect
 
     host, port, target = split_url(url)
     there = host if port == 443 else "%s:%d" % (host, port)

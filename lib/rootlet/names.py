@@ -38,7 +38,7 @@ def address(host):
     # A last label that is all digits is never a top-level domain; what resolvers make of 127.1 or 0x7f.1 differs.
     last = host[host.rfind(".") + 1 :]
     if ":" in host or last.isdigit() or last[:2] == "0x":
-        from .addresses import parse
+        from rootlet.addresses import parse
 
         return parse(host)
     return None

@@ -7,8 +7,8 @@ from hashlib import sha256
 
 from micropython import const
 
-from .certificate import Certificate
-from .names import address, matches
+from rootlet.certificate import Certificate
+from rootlet.names import address, matches
 
 # As in certificate.py.
 _RSA = const(0)
@@ -52,7 +52,7 @@ class ChainPolicy:
         words, and the standard's section."""
         if self._rule is None:
             return None
-        from .rules import explain
+        from rootlet.rules import explain
 
         return explain(self._rule, self._depth, self._evidence, self.error)
 
@@ -69,7 +69,7 @@ class ChainPolicy:
                 except (ValueError, IndexError):
                     self._rule = "malformed"
                 if self._rule:
-                    from .rules import evidence
+                    from rootlet.rules import evidence
 
                     self._evidence = evidence(self._rule, self._certificate)
                 self._certificate.data = None
@@ -125,7 +125,7 @@ class ChainPolicy:
             rule = self._constraints.check(c)
         rule = rule or (self._issuer(c) if depth else self._leaf(c))
         if self._webpki and not rule:
-            from .webpki import check
+            from rootlet.webpki import check
 
             rule = check(c, depth)
         return rule
@@ -134,7 +134,7 @@ class ChainPolicy:
         if value is None:
             return None
         if not self._constraints:
-            from .constraints import Constraints
+            from rootlet.constraints import Constraints
 
             self._constraints = Constraints(self._webpki)
         return self._constraints.add(value)

@@ -27,7 +27,7 @@ def probe(path, host, port, address, measure):
 
 
 def _probe(path, host, port, address, sampler):
-    from .connection import connect
+    from . import connect
     from .config import context as make_context
     from .config import load
 

@@ -107,7 +107,7 @@ def _context():
 
 def default_context():
     """A Context that trusts what the board is configured to trust."""
-    from .context import Context
+    from . import Context
 
     try:
         open("rootlet.json").close()

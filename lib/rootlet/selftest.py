@@ -71,7 +71,7 @@ def store(path):
     """The store in force at `path`: every byte of it, then its signature."""
     from .integrity import fault
     from .slots import Slots
-    from .store import current
+    from .opening import current
 
     found = current(path)
     data = {"path": found.path, "sequence": found.sequence, "anchors": found.count, "size_bytes": found.size}
@@ -203,7 +203,7 @@ def _settings(path):
 
 
 def _stores(paths):
-    from .store import current
+    from .opening import current
 
     found = []
     for path in paths:

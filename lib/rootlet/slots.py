@@ -14,7 +14,8 @@ import os
 
 from micropython import const
 
-from .store import TrustStore, claimed_sequence, current, slot_path
+from . import TrustStore
+from .opening import claimed_sequence, current, slot_path
 
 _ENOSPC = const(28)  # module errno has no name for it: py/mperrno.h
 _POLICIES = ("never", "first-push", "usb")

@@ -21,8 +21,6 @@ def upgrade(sock, server_hostname, context, timeout_ms=10_000):
     Raises what `Context.wrap_socket` raises. With firmware that speaks TLS 1.3 the first attempt may be an
     UnknownIssuerError that a second one, on a connection of its own, does not meet.
     """
-    from .connection import Connection
-
     try:
         check_silence(sock, server_hostname)
         if hasattr(sock, "setsockopt"):
@@ -33,7 +31,7 @@ def upgrade(sock, server_hostname, context, timeout_ms=10_000):
     except BaseException:
         sock.close()
         raise
-    connection = Connection(handshake)
+    connection = handshake.connect()
     connection.settimeout(timeout_ms / 1000)
     return connection
 

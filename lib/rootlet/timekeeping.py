@@ -6,6 +6,7 @@ good clock back: the worst a forger can do is to make a board believe in a later
 certificates; it cannot bring expired ones back to life.
 """
 
+import rootlet
 from micropython import const
 
 from . import clock
@@ -64,12 +65,12 @@ def keep(path="/clock", stores=(), host=None, modem=None, timeout_ms=5_000, port
 
     Returns seconds since 1970. Raises ClockError, as `synchronise`, if the clock is not set afterwards.
     """
-    if not clock._remembered:
+    if not rootlet.remembered_s:
         load(path)
     floor, ceiling = clock.bounds(stores)
     seconds = clock.now()
     good = floor <= seconds <= ceiling
-    if not good or ((host or modem) and seconds - clock._remembered >= _DAY):
+    if not good or ((host or modem) and seconds - rootlet.remembered_s >= _DAY):
         try:
             seconds = synchronise(host, stores, modem, timeout_ms, port)
         except OSError as error:
@@ -163,7 +164,7 @@ def load(path="/clock"):
     if len(data) == 8:
         seconds = int.from_bytes(data[:4], "little")
         if int.from_bytes(data[4:], "little") == seconds ^ 0xFFFFFFFF:
-            clock._remembered = max(clock._remembered, seconds)
+            rootlet.remembered_s = max(rootlet.remembered_s, seconds)
 
 
 def remember(path="/clock", stores=()):
@@ -174,14 +175,14 @@ def remember(path="/clock", stores=()):
     """
     seconds = clock.now()
     floor, ceiling = clock.bounds(stores)
-    if not floor <= seconds <= ceiling or seconds - clock._remembered < _DAY:
+    if not floor <= seconds <= ceiling or seconds - rootlet.remembered_s < _DAY:
         return False
     data = seconds.to_bytes(4, "little") + (seconds ^ 0xFFFFFFFF).to_bytes(4, "little")
     for mode in ("r+b", "wb"):  # in place: FAT would forget the old time before it has the new one
         try:
             with open(path, mode) as file:
                 file.write(data)
-            clock._remembered = seconds
+            rootlet.remembered_s = seconds
             return True
         except OSError:
             pass  # a flash that is full or read-only is no reason not to connect

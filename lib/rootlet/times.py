@@ -2,7 +2,7 @@
 
 from micropython import const
 
-from .der import DerError
+from rootlet.der import DerError
 
 _UTC_TIME = const(0x17)
 _GENERALIZED_TIME = const(0x18)

@@ -10,10 +10,9 @@ from hashlib import sha256
 
 from micropython import const
 
+from . import Context, connect
 from .anchor import Anchor
 from .certificate import Certificate
-from .connection import connect
-from .context import Context
 from .errors import CertificateError, ConfigError, TLSError, TrustStoreError, UnsupportedError
 from .handshake import Handshake
 from .pem import certificates
@@ -136,7 +135,7 @@ class _Known(Handshake):
         return result
 
     def fail(self, error):
-        trusted = self._context.digest
+        trusted = self.context.digest
         error = super().fail(error)
         if self._shown is None or self._shown == trusted or not isinstance(error, CertificateError):
             return error

@@ -14,6 +14,7 @@ from .handshake import Handshake
 from .observer import HandshakeObserver
 from .wire import Offered, Records
 
+_REFUSED = const(-0x3000)  # MBEDTLS_ERR_X509_FATAL_ERROR
 _CLOSE = const(4)  # MicroPython's stream protocol: py/stream.h
 
 # Levels.
@@ -179,11 +180,12 @@ class _Watched:
 
 
 class TracedObserver(HandshakeObserver):
+    tells_end = False  # the handshake was over
+
     def __init__(self, journal, sock, on_issuer, deadline_ms):
         self.journal = journal
-        self._in = Records(journal, "in")
+        self._in = Records(journal, "in", Offered(journal))
         self._out = Records(journal, "out")
-        self._offered = Offered(journal)
         super().__init__(sock, on_issuer, deadline_ms)
 
     # Mbed TLS calls these: nothing may be raised.
@@ -191,16 +193,13 @@ class TracedObserver(HandshakeObserver):
     def readinto(self, buffer):
         return self._came(buffer, super().readinto(buffer))
 
-    def _read(self, buffer):
-        return self._came(buffer, super()._read(buffer))
-
     def _came(self, buffer, n):
         try:
             if n and n > 0:
                 self.journal.bytes_in += n
                 self._in.feed(memoryview(buffer)[:n])
         except BaseException as error:
-            return self._keep(error)
+            return self._blame(error)
         return n
 
     def write(self, buffer):
@@ -210,12 +209,12 @@ class TracedObserver(HandshakeObserver):
                 self.journal.bytes_out += n
                 self._out.feed(memoryview(buffer)[:n])
         except BaseException as error:
-            return self._keep(error)
+            return self._blame(error)
         return n
 
-    def _feed(self, data, at, end):
-        self._offered.feed(data, at, end)
-        super()._feed(data, at, end)
+    def established(self):
+        self.tells_end = True
+        super().established()
 
     def ioctl(self, request, argument):
         closed(self, request)
@@ -224,7 +223,7 @@ class TracedObserver(HandshakeObserver):
 
 def closed(observer, request):
     """Notes that a connection is closed, if `request` (of an ioctl) says so and the handshake was over."""
-    if request == _CLOSE and observer.on_issuer is None:
+    if request == _CLOSE and observer.tells_end:
         journal = observer.journal
         # fmt: off
         journal.event(PHASES, "closed", "bytes_in", journal.bytes_in, "bytes_out", journal.bytes_out,
@@ -236,7 +235,7 @@ def traced(base, observer):
     """A kind of the handshake `base` that tells its context's journal; `observer`: what it makes."""
 
     class TracedHandshake(base):
-        _stream = _check = None
+        _stream = None
 
         def __init__(self, context, sock, server_hostname, deadline_ms):
             self._journal = context.journal
@@ -265,25 +264,24 @@ def traced(base, observer):
         def _tell(self):
             journal = self._journal
             suite, version = self._stream.cipher()
-            self._stream = self._check = None
+            self._stream = None
             # fmt: off
             journal.event(PHASES, "established", "version", version, "suite", suite, "bytes_in", journal.bytes_in,
                           "bytes_out", journal.bytes_out, "largest_block_bytes", journal.largest_block())
             # fmt: on
 
-        def _load_policy(self):
-            super()._load_policy()
-            self._check = self.policy.check
-            self.policy.check = self._checked
-
-        def _checked(self, der, depth):
-            refused = self._check(der, depth)
+        def _verify(self, der, depth):
+            answer = super()._verify(der, depth)
             journal = self._journal
             if journal.level >= DECISIONS:
-                from .tracesinks import tell_certificate
+                try:
+                    from .tracesinks import tell_certificate
 
-                tell_certificate(journal, der, depth, self.policy.violation)
-            return refused
+                    tell_certificate(journal, der, depth, self.policy and self.policy.violation)
+                except BaseException as error:
+                    self.observer.error = error
+                    return _REFUSED
+            return answer
 
     return TracedHandshake
 

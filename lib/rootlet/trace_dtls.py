@@ -15,6 +15,8 @@ _SERVER_HELLO = const(2)
 
 
 class TracedDatagramObserver(DatagramObserver):
+    tells_end = False  # the handshake was over
+
     def __init__(self, journal, sock, on_issuer, deadline_ms):
         self.journal = journal
         self._offered = Offered(journal)
@@ -36,9 +38,13 @@ class TracedDatagramObserver(DatagramObserver):
             tell(self.journal, "out", memoryview(buffer)[:n])
         return n
 
-    def _feed(self, data, at, end):
-        self._offered.feed(data, at, end)  # the whole Certificate message
-        super()._feed(data, at, end)
+    def _read_certificates(self, message):
+        self._offered.feed(message, 0, len(message))
+        super()._read_certificates(message)
+
+    def established(self):
+        self.tells_end = True
+        super().established()
 
     def ioctl(self, request, argument):
         closed(self, request)

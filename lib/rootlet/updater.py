@@ -16,8 +16,8 @@ import os
 
 from micropython import const
 
+from . import TrustStore
 from .pacing import Pace
-from .store import TrustStore
 from .update_state import State, label, usable_tag
 
 _ENOSPC = const(28)  # module errno has no name for it: py/mperrno.h

@@ -152,9 +152,11 @@ class Offered:
 
 
 class Records:
-    """The records of one direction ("in" or "out"), fed in whatever pieces they come. Tells `journal`."""
+    """The records of one direction ("in" or "out"), fed in whatever pieces they come. Tells `journal`, and feeds
+    `offered` (an Offered, or None) with the handshake messages in clear."""
 
-    def __init__(self, journal, direction):
+    def __init__(self, journal, direction, offered=None):
+        self._offered = offered
         self._journal = journal
         self._direction = direction
         self._head = bytearray(5)
@@ -174,6 +176,8 @@ class Records:
                 n = min(self._left, end - at)
                 if not self._encrypted:
                     if self._head[0] == _HANDSHAKE:
+                        if self._offered is not None:
+                            self._offered.feed(data, at, at + n)
                         self._messages(data, at, at + n)
                     elif self._head[0] == _ALERT:
                         self._alert(data, at, at + n)

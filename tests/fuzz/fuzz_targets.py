@@ -13,6 +13,7 @@ import flight
 import make
 import rootlet.errors as errors
 import rootlet.integrity
+import rootlet.opening
 import rootlet.store
 import storefile
 from rootlet.addresses import parse as parse_address
@@ -22,6 +23,7 @@ from rootlet.constraints import Constraints
 from rootlet.der import DerError, Reader
 from rootlet.describe import certificate as describe
 from rootlet.diagnosis import from_dial, from_handshake, from_stream, from_transport
+from rootlet.flight import MAX_CERTIFICATES, MAX_NAME
 from rootlet.names import address, matches, normalise
 from rootlet.observer import HandshakeObserver
 from rootlet.pem import certificates as read_pem
@@ -276,9 +278,9 @@ def observer(data):
     assert n == 0 or (n == -EIO and watch.refusal), (n, watch.error)
     assert watch.error is None
     assert bytes(got) == data[: len(got)] and (n < 0 or len(got) == len(data))
-    assert len(seen) <= watch.MAX_CERTIFICATES
+    assert len(seen) <= MAX_CERTIFICATES
     for name in seen:
-        assert name[0] == 0x30 and len(name) <= watch.MAX_NAME + 4
+        assert name[0] == 0x30 and len(name) <= MAX_NAME + 4
     return n, len(got), watch.seen, watch.alert, watch.encrypted, [len(name) for name in seen]
 
 
@@ -319,7 +321,7 @@ def _open(path, mode="r"):
     return io.BytesIO(_content)
 
 
-rootlet.store.open = rootlet.integrity.open = _open
+rootlet.opening.open = rootlet.store.open = rootlet.integrity.open = _open
 
 
 def _put_right(data):
@@ -420,17 +422,12 @@ class _Judged:
             self.violation = rule, data[2] % 4, words, source
 
 
-class _Loaded:
-    def __init__(self, data):
-        self.loaded = [_Exact()] if data[0] & 0x40 else [_Anchor()] if data[0] & 0x80 else []
-        self.missing = data[3:] if data[2] & 1 else None
-
-
 class _Handshake:
     def __init__(self, data):
         self.observer = _Seen(data)
         self.policy = _Judged(data) if data[1] & 1 else None
-        self.loader = _Loaded(data)
+        self.loaded = [(True, 0, None)] if data[0] & 0x40 else [(False, 0, None)] if data[0] & 0x80 else []
+        self.missing = data[3:] if data[2] & 1 else None
         self.free_bytes = data[2] * 100 if data[1] & 2 else None
         self.credentials = self if data[1] & 4 else None
 

@@ -32,7 +32,7 @@ def replaced(root: pki.Authority, tmp_path: Path) -> Replaced:
         path.write_bytes(store)
         return str(path)
 
-    def run(port: int, written: pki.Authority, *, accepted: bool) -> dict[str, Any]:
+    def run(port: int, written: pki.Authority, *, accepted: bool, **further: bool) -> dict[str, Any]:
         base.write_bytes(Path(file(1, root)).read_bytes())
         request = {
             "host": HOST,
@@ -42,6 +42,7 @@ def replaced(root: pki.Authority, tmp_path: Path) -> Replaced:
             "next": file(3, root),
             "written": file(4, written),
             "accepted": accepted,
+            **further,
         }
         output = run_device(SCRIPT, environment={"REQUEST": json.dumps(request)}, timeout_s=30)
         result: dict[str, Any] = json.loads(output.splitlines()[-1])
@@ -54,13 +55,33 @@ def test_a_download_that_nobody_accepted_is_not_trusted_by_an_older_context(repl
     attacker = pki.make_ca("attacker")
     with tls_server(attacker.issue(HOST)) as server:
         result = replaced(server.port, attacker, accepted=False)
+    assert result["kind"] == "UnknownIssuerError", result
+    assert result["sequence"] == 3, "the Context goes on with the store that is in force"
+
+
+@pytest.mark.parametrize(("accepted", "sequence"), [(False, 3), (True, 4)])
+def test_an_older_context_of_a_path_goes_on_with_the_store_that_is_in_force(
+    replaced: Replaced, root: pki.Authority, accepted: bool, sequence: int
+) -> None:
+    with tls_server(root.issue(HOST)) as server:
+        result = replaced(server.port, root, accepted=accepted)
+    assert result["kind"] is None, result
+    assert result["body"].endswith("hello") and result["sequence"] == sequence
+
+
+def test_a_context_of_a_path_checks_the_store_in_force_to_its_last_byte(
+    replaced: Replaced, root: pki.Authority
+) -> None:
+    with tls_server(root.issue(HOST)) as server:
+        result = replaced(server.port, root, accepted=False, damage=True)
     assert result["kind"] == "TrustStoreDamagedError", result
     assert "make a new Context" in result["message"]
 
 
-def test_an_older_context_refuses_rather_than_read_a_newer_store_as_its_own(
+def test_a_context_of_an_opened_store_refuses_rather_than_read_another_as_its_own(
     replaced: Replaced, root: pki.Authority
 ) -> None:
     with tls_server(root.issue(HOST)) as server:
-        result = replaced(server.port, root, accepted=True)
+        result = replaced(server.port, root, accepted=True, opened=True)
     assert result["kind"] == "TrustStoreDamagedError", result
+    assert "make a new Context" in result["message"]

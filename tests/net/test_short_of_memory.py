@@ -29,13 +29,16 @@ except OSError:
 outcomes = []
 for spare in range(request["from"], request["to"], request["step"]):
     gc.collect()
-    ballast = []
-    try:
-        while gc.mem_free() > spare + 1100:
-            ballast.append(bytearray(1024))
-    except MemoryError:
-        pass
-    kind = rule = None
+    # In one piece: how broken up a heap is depends on the application.
+    hole = bytearray(spare)
+    ballast = None
+    for size in (1024, 128, 32, 1):
+        try:
+            while True:
+                ballast = ballast, bytearray(size)
+        except MemoryError:
+            pass
+    kind = rule = hole = None
     try:
         c = rootlet.connect(request["host"], request["port"], context=context, address="127.0.0.1")
         ballast = None

@@ -31,22 +31,12 @@ class Policy:
         self.error = error
 
 
-class Anchor:
-    def __init__(self, exact=False):
-        self.exact = exact
-
-
-class Loader:
-    def __init__(self, loaded=(), missing=None):
-        self.loaded = loaded
-        self.missing = missing
-
-
 class Handshake:
     def __init__(self, **fields):
         self.observer = Observer(**fields)
         self.policy = Policy(fields.get("violation"), fields.get("policy_error"))
-        self.loader = Loader(fields.get("loaded", ()), fields.get("missing"))
+        self.loaded = fields.get("loaded", ())
+        self.missing = fields.get("missing")
         self.free_bytes = fields.get("free_bytes")
         self.credentials = fields.get("credentials")
 
@@ -176,7 +166,7 @@ def test_several_reasons_are_all_kept():
 def test_the_missing_issuer_is_named():
     for error in (os_error(-0x7680), ValueError("The certificate is not correctly signed by the trusted CA\n")):
         assert "Root 7" in handshake(error, missing=make.name(cn="Root 7")).message
-        assert "did not sign" in handshake(error, loaded=[Anchor()], missing=make.name(cn="x")).message
+        assert "did not sign" in handshake(error, loaded=[(False, 0, None)], missing=make.name(cn="x")).message
         assert handshake(error).message
 
 
@@ -186,7 +176,7 @@ def test_another_certificate_than_the_one_that_is_trusted_is_called_so():
         (os_error(-0x3000), refusal),
         (ValueError("not correctly signed by the trusted CA\n"), None),
     ):
-        result = handshake(error, violation=violation, loaded=[Anchor(True)])
+        result = handshake(error, violation=violation, loaded=[(True, 0, None)])
         assert type(result) is errors.UnknownIssuerError and "another certificate" in result.message
 
 
@@ -268,9 +258,9 @@ def test_a_broken_stream():
 
 def test_a_chain_that_was_not_checked_for_want_of_memory_is_not_called_forged():
     refusal = ("issuer-unknown", 1, "was not issued by a trust anchor", "RFC 5280, 6.1")
-    scarce = handshake(ValueError("not trusted"), violation=refusal, loaded=[Anchor()], free_bytes=1200)
+    scarce = handshake(ValueError("not trusted"), violation=refusal, loaded=[(False, 0, None)], free_bytes=1200)
     assert type(scarce) is errors.HandshakeError and "1200 bytes of memory" in scarce.message
-    plenty = handshake(ValueError("not trusted"), violation=refusal, loaded=[Anchor()], free_bytes=60000)
+    plenty = handshake(ValueError("not trusted"), violation=refusal, loaded=[(False, 0, None)], free_bytes=60000)
     assert type(plenty) is errors.UnknownIssuerError and "forged" in plenty.remedy
 
 

@@ -1,6 +1,6 @@
 """rootlet.http: requests byte for byte, and responses however they are framed, cut or broken."""
 
-import rootlet.connection
+import rootlet
 from make import raises
 from rootlet import http
 from rootlet.errors import ConfigError, HTTPError, TruncationError
@@ -291,7 +291,7 @@ def test_a_response_closes_its_connection():
 
 
 class Sent:
-    """Stands for rootlet.connection.connect and keeps what it was called with."""
+    """Stands for rootlet.connect and keeps what it was called with."""
 
     def __init__(self, data=OK + b"Content-Length: 0\r\n\r\n"):
         self.connection = Connection(data)
@@ -302,12 +302,12 @@ class Sent:
         return self.connection
 
     def get(self, url, headers=None):
-        real = rootlet.connection.connect
-        rootlet.connection.connect = self
+        real = rootlet.connect
+        rootlet.connect = self
         try:
             return get(url, "context", headers)
         finally:
-            rootlet.connection.connect = real
+            rootlet.connect = real
 
 
 def test_the_request_byte_for_byte():

@@ -20,9 +20,12 @@ from flight import (
     message,
     record,
 )
-from rootlet import observer as module
+from rootlet import flight as limits
 from rootlet.observer import HandshakeObserver
 from run import Skip
+
+# HandshakeObserver.seen, as in rootlet.flight.
+NOTHING, TLS_RECORDS, CERTIFICATE, ENCRYPTED = range(4)
 
 ROOT = make.name(("2.5.4.6", "DE"), cn="Root")
 SUB = make.name(
@@ -101,7 +104,7 @@ def test_names_of_every_length_that_changes_their_encoding():
 
 
 def test_a_name_above_the_limit_is_passed_over_and_the_next_one_found():
-    long = make.tlv(0x30, bytes(HandshakeObserver.MAX_NAME + 1))
+    long = make.tlv(0x30, bytes(limits.MAX_NAME + 1))
     assert issuers(record(certificate_message(make.certificate(issuer=long), SUB_DER))) == [ROOT]
 
 
@@ -109,7 +112,7 @@ def test_a_certificate_without_certificates_has_no_issuer():
     for chain in (certificate_message(), certificate_message(b""), certificate_message(b"", b"", b"\x30")):
         reader = Reader(Transport(record(SERVER_HELLO + chain)))
         assert reader.run() == 0
-        assert reader.names == [] and reader.observer.seen == module.CERTIFICATE
+        assert reader.names == [] and reader.observer.seen == CERTIFICATE
 
 
 def test_messages_behind_the_certificate_are_not_read():
@@ -118,11 +121,11 @@ def test_messages_behind_the_certificate_are_not_read():
 
 def test_says_how_much_of_the_handshake_it_has_seen():
     for data, seen in (
-        (b"", module.NOTHING),
-        (b"\x16\x03\x03", module.NOTHING),
-        (record(SERVER_HELLO), module.TLS_RECORDS),
-        (record(SERVER_HELLO + CHAIN[:4]), module.CERTIFICATE),
-        (record(MESSAGES) + record(b"\x01", CHANGE_CIPHER_SPEC), module.ENCRYPTED),
+        (b"", NOTHING),
+        (b"\x16\x03\x03", NOTHING),
+        (record(SERVER_HELLO), TLS_RECORDS),
+        (record(SERVER_HELLO + CHAIN[:4]), CERTIFICATE),
+        (record(MESSAGES) + record(b"\x01", CHANGE_CIPHER_SPEC), ENCRYPTED),
     ):
         reader = Reader(Transport(data))
         assert reader.run() == 0
@@ -140,7 +143,7 @@ def test_an_encrypted_certificate_is_reported_as_such_and_nothing_is_read_into_i
             reader = Reader(Transport(*segments))
             assert reader.run() == 0
             assert reader.names == []
-            assert reader.observer.encrypted and reader.observer.seen == module.ENCRYPTED
+            assert reader.observer.encrypted and reader.observer.seen == ENCRYPTED
 
 
 def test_a_certificate_in_clear_is_not_called_encrypted_by_what_follows():
@@ -179,7 +182,7 @@ def test_nonsense_between_records_is_left_to_mbed_tls():
 
 
 def test_a_certificate_message_at_the_limit_is_read_and_one_above_it_refused():
-    limit = HandshakeObserver.MAX_CERTIFICATE_MESSAGE
+    limit = limits.MAX_CERTIFICATE_MESSAGE
     size = len(certificate_message(make.certificate(issuer=SUB, signature=bytes(14000)))) - 4
     der = make.certificate(issuer=SUB, signature=bytes(14000 + limit - size))
     chain = certificate_message(der)
@@ -192,7 +195,7 @@ def test_a_certificate_message_at_the_limit_is_read_and_one_above_it_refused():
 
 
 def test_more_certificates_than_the_limit_are_refused_and_the_first_ones_reported():
-    limit = HandshakeObserver.MAX_CERTIFICATES
+    limit = limits.MAX_CERTIFICATES
     leaf = make.certificate(issuer=ROOT)
     assert issuers(record(certificate_message(*([leaf] * limit)))) == [ROOT] * limit
     reader = Reader(Transport(record(certificate_message(*([leaf] * (limit + 1))))))
@@ -215,7 +218,7 @@ def outcome(data):
     assert observer.error is None, observer.error
     assert result == 0 or (result == -EIO and observer.refusal), result
     for name in reader.names:
-        assert len(name) <= HandshakeObserver.MAX_NAME + 4
+        assert len(name) <= limits.MAX_NAME + 4
         assert name in data or len(data) > 4000, "an issuer that never came"
     return reader
 

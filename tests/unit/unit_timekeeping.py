@@ -3,6 +3,7 @@
 import os
 import time
 
+import rootlet
 from rootlet import clock, timekeeping
 from rootlet.civil import calendar
 from rootlet.errors import ClockError, TrustStoreExpiredError
@@ -20,7 +21,7 @@ class Store:
 
 def at(seconds, function, *arguments):
     """Calls `function` while the clock says `seconds`; what the function set it to comes back, too."""
-    saved = clock.now, timekeeping.set_clock, clock._remembered
+    saved = clock.now, timekeeping.set_clock, rootlet.remembered_s
     shown = [seconds]
     clock.now = lambda: shown[0]
 
@@ -31,7 +32,7 @@ def at(seconds, function, *arguments):
     try:
         return function(*arguments), shown[0]
     finally:
-        clock.now, timekeeping.set_clock, clock._remembered = saved
+        clock.now, timekeeping.set_clock, rootlet.remembered_s = saved
 
 
 def refused(kind, seconds, function, *arguments):
@@ -176,18 +177,18 @@ def test_time_is_remembered_over_a_reset_and_written_once_a_day():
     def story():
         assert timekeeping.remember(name)
         assert not timekeeping.remember(name), "twice on one day"
-        clock._remembered = 0
+        rootlet.remembered_s = 0
         timekeeping.load(name)
-        return clock._remembered
+        return rootlet.remembered_s
 
     try:
         assert at(NOW, story) == (NOW, NOW)
-        saved = clock._remembered
+        saved = rootlet.remembered_s
         timekeeping.load(name)
         try:
             refused(ClockError, NOW - 1, clock.check, ())
         finally:
-            clock._remembered = saved
+            rootlet.remembered_s = saved
     finally:
         os.remove(name)
 
@@ -199,7 +200,7 @@ def test_torn_or_foreign_file_is_no_floor():
             with open(name, "wb") as file:
                 file.write(content)
             timekeeping.load(name)
-            assert clock._remembered == 0, content
+            assert rootlet.remembered_s == 0, content
     finally:
         os.remove(name)
     timekeeping.load(name)

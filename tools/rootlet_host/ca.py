@@ -26,7 +26,7 @@ from .store.hosts import CIPHERS, Host, connection_fault, prove, read_chain
 from .store.manifest import known_names, manifest
 from .store.sources import SourceCertificate, read_source
 
-# What a board reads of a Certificate message: lib/rootlet/observer.py.
+# What a board reads of a Certificate message: lib/rootlet/flight.py.
 MAX_CERTIFICATES = 16
 MAX_CERTIFICATE_MESSAGE = 16384
 _MAX_STEPS = 500  # a server that sends many cross-signed certificates must not keep us busy

@@ -1,7 +1,7 @@
 from typing import Any, Literal, overload
 
+from . import Context
 from ._types import AsyncTransport, Buffer, Socket, WritableBuffer
-from .context import Context
 
 class Stream:
     s: Any

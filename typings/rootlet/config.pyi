@@ -1,7 +1,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from .context import Context
+from . import Context
 
 def load(path: str = ...) -> dict[str, Any]: ...
 def check(given: Mapping[str, Any]) -> dict[str, Any]: ...

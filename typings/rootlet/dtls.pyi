@@ -1,7 +1,7 @@
 from typing import Any
 
+from . import Context
 from ._types import Buffer, Ticks
-from .context import Context
 from .dtls_aio import AsyncDatagramConnection
 from .handshake import Handshake
 from .observer import HandshakeObserver, OnIssuer

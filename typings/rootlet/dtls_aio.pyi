@@ -1,5 +1,5 @@
+from . import Context
 from ._types import Buffer
-from .context import Context
 from .dtls import DatagramConnection
 
 class AsyncDatagramConnection(DatagramConnection):

@@ -1,20 +1,11 @@
-from collections.abc import Iterable
 from typing import Any
 
-from ._types import Store, Ticks
-from .anchor import Anchor
-from .context import Context
+from . import Context
+from ._types import Ticks
+from .connection import Connection
 from .identity import Identity
 from .observer import HandshakeObserver
 from .psk import PreSharedKey
-
-class AnchorLoader:
-    MAX_ANCHORS: int
-    names: list[bytes]
-    loaded: list[Anchor]
-    missing: bytes | None
-    def __init__(self, stores: Iterable[Store], host: str, tls_context: Any) -> None: ...
-    def load(self, name: bytes) -> None: ...
 
 class Handshake:
     PROTOCOL: int
@@ -22,16 +13,20 @@ class Handshake:
     over: bool
     retry: bool
     host: str
-    loader: AnchorLoader | None
+    context: Context | None
+    tls_context: Any
+    loaded: list[tuple[bool, int, bytes | None]]
+    missing: bytes | None
     anchor_names: list[bytes]
     policy: Any
     credentials: Identity | PreSharedKey | None
     observer: HandshakeObserver
-    issuers: list[bytes]
+    issuers: tuple[bytes, ...]
     free_bytes: int | None
     peer_certificate: bytes | None
     elapsed_ms: int | None
-    def __init__(self, context: Context, sock: Any, server_hostname: str, deadline_ms: Ticks | None) -> None: ...
+    def __init__(self, context: Context, sock: Any, host: str, deadline_ms: Ticks | None) -> None: ...
+    def connect(self) -> Connection: ...
     def run(self) -> Any: ...
     def established(self) -> None: ...
     def fail(self, error: BaseException) -> BaseException: ...

@@ -1,8 +1,8 @@
 from typing import Any
 
+from . import Context
 from ._types import Headers, Transport, WritableBuffer
 from .connection import Connection
-from .context import Context
 from .web.aio import AsyncClient as AsyncClient
 from .web.client import Client as Client
 

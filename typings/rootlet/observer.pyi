@@ -3,27 +3,20 @@ from typing import Any, TypeAlias
 
 from ._types import Ticks
 
-NOTHING: int
-TLS_RECORDS: int
-CERTIFICATE: int
-ENCRYPTED: int
-
 OnIssuer: TypeAlias = Callable[[bytes], object]
 
 # On a board an io.IOBase, which has none of the methods that CPython's has.
 class HandshakeObserver:
-    MAX_CERTIFICATE_MESSAGE: int
-    MAX_CERTIFICATES: int
-    MAX_NAME: int
-    on_issuer: OnIssuer | None
     error: BaseException | None
     ended: bool
+    deadline_ms: Ticks | None
     seen: int
     refusal: str | bytes | None
     encrypted: bool
     certificate_requested: bool
     alert: int | None
     over: bool
+    finishing: int
     wants_write: bool
     dry: bool
     quota: int
@@ -32,6 +25,4 @@ class HandshakeObserver:
     def write(self, buffer: memoryview) -> int | None: ...
     def ioctl(self, request: int, argument: int) -> int: ...
     def setblocking(self, flag: bool) -> None: ...
-    def settimeout(self, seconds: float | None) -> None: ...
     def established(self) -> None: ...
-    def set_deadline(self, deadline_ms: Ticks | None) -> None: ...

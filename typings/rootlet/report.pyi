@@ -1,7 +1,7 @@
 from collections.abc import Callable
 
+from . import Context
 from .connection import Connection
-from .context import Context
 
 class Report:
     def __init__(self, write: Callable[[str], object] | None = None) -> None: ...

@@ -2,9 +2,9 @@ from typing import Any
 
 from typing_extensions import Unpack
 
+from . import Context
 from ._types import Headers as _Headers
 from ._types import RequestsOptions
-from .context import Context
 
 context: Context | None
 

@@ -1,5 +1,5 @@
+from . import TrustStore
 from ._types import Buffer
-from .store import TrustStore
 
 class Slots:
     path: str

@@ -1,6 +1,6 @@
+from . import Context
 from ._types import Socket
 from .connection import Connection
-from .context import Context
 
 def upgrade(sock: Socket, server_hostname: str, context: Context, timeout_ms: int = 10_000) -> Connection: ...
 def check_silence(sock: Socket, host: str) -> None: ...

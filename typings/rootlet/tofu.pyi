@@ -3,9 +3,9 @@ from typing import Any
 
 from typing_extensions import Unpack
 
+from . import Context
 from ._types import ContextSettings, Transport
 from .anchor import Anchor
-from .context import Context
 
 def context(
     path: str,

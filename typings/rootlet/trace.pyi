@@ -1,8 +1,8 @@
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
 
+from . import Context
 from ._types import Ticks
-from .context import Context
 from .handshake import Handshake
 from .observer import HandshakeObserver, OnIssuer
 
@@ -58,6 +58,7 @@ class Journal:
     def largest_block(self) -> int | None: ...
 
 class TracedObserver(HandshakeObserver):
+    tells_end: bool
     journal: Journal
     def __init__(self, journal: Journal, sock: Any, on_issuer: OnIssuer | None, deadline_ms: Ticks | None) -> None: ...
 

@@ -1,10 +1,9 @@
 from collections.abc import Callable, Iterable
 
+from . import Context, TrustStore
 from ._types import Transport
-from .context import Context
 from .pacing import Pace
 from .slots import Slots
-from .store import TrustStore
 
 class Updater:
     slots: Slots

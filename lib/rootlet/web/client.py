@@ -122,7 +122,7 @@ class Client:
         secure, host, port = origin
         host = host.strip("[]")  # brackets of an IPv6 address
         if secure:
-            from ..connection import connect
+            from .. import connect
 
             connection = connect(host, port, self._context, None, self._address, timeout_ms, self._transport)
             connection.setblocking(False)

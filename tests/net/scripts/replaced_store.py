@@ -2,14 +2,14 @@
 #
 # Request, in JSON in the environment: host, port, store (path); next (a file: put in force in the other slot first, if
 # given), written (a file: what a download then leaves in the slot of the Context's store), accepted (whether it is put
-# in force, too).
+# in force, too), opened (the Context gets a TrustStore instead of the path), damage (the store in force, afterwards).
 
 import json
 import os
 
 import rootlet
+from rootlet import TrustStore
 from rootlet.slots import SlotFile, Slots
-from rootlet.store import TrustStore
 
 
 def write(slots, source, accepted):
@@ -28,10 +28,16 @@ def write(slots, source, accepted):
 request = json.loads(os.getenv("REQUEST"))
 slots = Slots(request["store"])
 write(slots, request["first"], True)
-context = rootlet.Context(store=request["store"])
+context = rootlet.Context(store=slots.current() if request.get("opened") else request["store"])
 used = context.stores[0].path
 write(slots, request["next"], True)
 assert write(slots, request["written"], request["accepted"]) == used
+if request.get("damage"):  # one bit of the store in force
+    with open(slots.current().path, "r+b") as file:
+        file.seek(-1, 2)
+        last = file.read(1)[0]
+        file.seek(-1, 2)
+        file.write(bytes((last ^ 1,)))
 result = {"kind": None}
 try:
     with rootlet.connect(request["host"], request["port"], context, address="127.0.0.1", timeout_ms=5000) as c:
@@ -41,4 +47,5 @@ except rootlet.TLSError as error:
     result["kind"] = type(error).__name__
     result["message"] = error.message
     result["remedy"] = error.remedy
+result["sequence"] = context.stores[0].sequence
 print(json.dumps(result))

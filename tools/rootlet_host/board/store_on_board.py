@@ -30,7 +30,7 @@ _LIST = """
 def _l(base, unsigned):
  import os
  from rootlet.slots import Slots
- from rootlet.store import TrustStore, slot_path
+ from rootlet.opening import TrustStore, slot_path
  slots = Slots(base, unsigned)
  c = slots.current()
  c = c and c.path

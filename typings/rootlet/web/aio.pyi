@@ -2,6 +2,7 @@ from typing import Any
 
 from typing_extensions import Unpack
 
+from .. import Context
 from .._types import (
     AsyncTransport,
     Body,
@@ -13,7 +14,6 @@ from .._types import (
     Writable,
     WritableBuffer,
 )
-from ..context import Context
 
 # At run time the classes of the blocking client, whose methods return what is awaited here.
 

@@ -2,8 +2,8 @@ from typing import Any
 
 from typing_extensions import Unpack
 
+from .. import Context
 from .._types import Body, BodylessOptions, GetOptions, Headers, PostOptions, RequestOptions, Transport
-from ..context import Context
 from .response import ClientResponse
 
 class Client:

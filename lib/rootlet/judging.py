@@ -1,0 +1,67 @@
+"""What is said to each certificate of a chain that Mbed TLS has verified. Loaded only then: the chain's signatures were
+checked before, which is when Mbed TLS needs the most memory."""
+
+from gc import mem_free
+
+from micropython import const
+from rootlet import forget
+
+_REFUSED = const(-0x3000)  # MBEDTLS_ERR_X509_FATAL_ERROR
+_MAX_CERTIFICATES = const(16)  # as in flight.py
+_MAX_NAME = const(1024)
+
+
+def judge(handshake, der, depth):
+    """What `tls.SSLContext.verify_callback` returns for `handshake`. May raise."""
+    if handshake.observer.encrypted:
+        _note_issuer(handshake, der)
+    if handshake.policy is None:
+        handshake.policy = _policy(handshake)
+    if handshake.policy.check(der, depth):
+        if handshake.loaded:
+            handshake.free_bytes = mem_free()
+        return _REFUSED
+    if depth == 0:
+        handshake.policy = None
+        forget("judging", "policy", "certificate", "der", "names", "addresses", "constraints", "webpki")
+        forget("store", "anchor")  # of blocked keys
+        # A copy, because Mbed TLS drops its own when the handshake is over. Convenient, but not worth failing for.
+        try:
+            handshake.peer_certificate = bytes(der)
+        except MemoryError:
+            pass
+    return 0
+
+
+class _Anchor:
+    """A trust anchor as the policy wants to see it."""
+
+    def __init__(self, limits):
+        self.exact, self.distrust_after, self.constraints = limits
+
+
+def _policy(handshake):
+    context = handshake.context
+    if context.pins is None:
+        from rootlet.policy import ChainPolicy
+
+        make = ChainPolicy
+    else:
+        make = context.pins.policy
+
+    def is_blocked(spki_digest):
+        for store in context.stores:
+            if store.is_blocked(spki_digest):
+                return True
+        return False
+
+    return make(handshake.host, [_Anchor(limits) for limits in handshake.loaded], is_blocked, context.webpki)
+
+
+def _note_issuer(handshake, der):
+    from rootlet.certificate import Certificate
+
+    if len(handshake.issuers) < _MAX_CERTIFICATES:
+        certificate = Certificate(der)
+        if certificate.issuer_end - certificate.issuer <= _MAX_NAME:  # the Context keeps them
+            handshake.issuers += (bytes(der[certificate.issuer : certificate.issuer_end]),)
