@@ -40,7 +40,7 @@ def fingerprint(der):
 
 def colons(digest):
     """`digest` as fingerprints are written."""
-    return ":".join(["%02X" % byte for byte in digest])
+    return str(hexlify(digest, ":"), "ascii").upper()
 
 
 def time(seconds):

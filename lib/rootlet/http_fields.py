@@ -8,7 +8,10 @@ _OURS = const(("host", "connection", "content-length", "transfer-encoding"))
 
 def lines(headers):
     """The fields of the dict `headers` as lines. Raises ConfigError."""
-    return "".join([field(name, str(headers[name])) for name in headers])
+    found = ""
+    for name in headers:
+        found += field(name, str(headers[name]))
+    return found
 
 
 def field(name, value):

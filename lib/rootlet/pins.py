@@ -83,7 +83,7 @@ class PinnedPolicy(ChainPolicy):
     @property
     def seen(self):
         """The pins of the chain that was refused, the server's first."""
-        return tuple([text(digest) for digest in reversed(self._seen)])
+        return tuple(map(text, reversed(self._seen)))
 
     def _examine(self, der, depth):
         rule = super()._examine(der, depth)

@@ -16,9 +16,16 @@ def suites(names):
     chosen = []
     for exchange in ("-ECDHE-PSK-", "-DHE-PSK-", "TLS-PSK-"):
         for name in names:
-            if exchange in name and any(mode in name for mode in _AEAD) and not any(weak in name for weak in _WEAK):
+            if exchange in name and _has(name, _AEAD) and not _has(name, _WEAK):
                 chosen.append(name)
     return chosen
+
+
+def _has(name, parts):
+    for part in parts:
+        if part in name:
+            return True
+    return False
 
 
 class PreSharedKey:
