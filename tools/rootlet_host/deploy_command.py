@@ -29,6 +29,7 @@ from .store.format import decode_store
 _CONFIG = Path("rootlet.toml")
 _STORE = Path(board_config.DEFAULT_STORE)
 _NEXT_CYCLE, _PROMPT = "next in ", ">>> "
+_BANNER_END = 'Type "help()"'
 _FAILURE = "\n  ! "
 _WHERE = "say there where it goes"
 
@@ -127,6 +128,8 @@ def deploy_command(
         lines = done.report.removesuffix(_PROMPT).rstrip().split("\n")
         if lines[-1].strip() == _NEXT_CYCLE.strip():  # the rest of this line was not waited for
             lines.pop()
+        elif lines[-1].startswith(_BANNER_END):  # the program is over: the prompt's two lines are not its own
+            del lines[-2:]
         say("\n".join(lines))
     _judge(done.report, wait)
 
@@ -146,7 +149,7 @@ def _settings(config: Path, url: str | None) -> dict[str, Any]:
 
 
 def with_generator(settings: dict[str, Any], info: BoardInfo) -> dict[str, Any]:
-    """`settings` with what the catalogue knows of the board's random number generator, unless they say it themselves."""
+    """`settings` with what the catalogue knows of the board's random number generator, unless they say it."""
     known = catalogue.load().of_machine(info.machine)
     if "rng" in settings or known is None or known.rng is None:
         return settings

@@ -211,7 +211,8 @@ class Bridge:
                 self._to_board += _CTRL_C
         elif marker is Marker.UNMOUNTABLE:
             flash = self._machine.flash
-            self._fail(f"{flash.path} holds no {flash.kind} file system ({os.strerror(value)})")
+            what = "cannot be used" if flash.kind == "directory" else f"holds no {flash.kind} file system"
+            self._fail(f"{flash.path} {what} ({os.strerror(value)})")
         elif marker is Marker.READY and interpreter is not None:
             self._hold_input = True
             if self._mode.raw:
