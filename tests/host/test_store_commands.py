@@ -253,7 +253,9 @@ def test_show_names_the_anchors_from_the_manifest_and_from_mozillas_list(rootlet
     assert result.code == 0
     assert "Private Root (only lan)" in result.out and "ISRG Root X1" in result.out
     (tmp_path / "certs/roots.json").unlink()
-    names = {entry["name"] for entry in json.loads(rootlet("store", "show", "certs/roots.rtlt", "--json").out)["anchors"]}
+    names = {
+        entry["name"] for entry in json.loads(rootlet("store", "show", "certs/roots.rtlt", "--json").out)["anchors"]
+    }
     assert "ISRG Root X1" in names and None in names
 
 
