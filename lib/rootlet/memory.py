@@ -19,7 +19,6 @@ _TLS = (29440, 31744)  # and there
 
 _BUFFERS = const(20480)  # Mbed TLS's record buffers are larger than that: 16,384 and 4,096 bytes, and headers
 _SOCKET = const(7168)  # lwIP's part of a connection on ESP32: github.com/micropython/micropython/issues/8940
-_CORE = ("context", "connection", "handshake", "clock", "entropy", "store", "anchor", "policy")
 
 
 class _Nobody(IOBase):
@@ -37,17 +36,16 @@ def preflight(*modules, rsa=True, extra_bytes=0):
     """Raises OutOfMemoryError (MemoryError, where there is no room for it) unless a verified connection will find the
     memory that it takes.
 
-    `modules`: what the application uses of rootlet besides `connect`, such as "http", "aio" or "modem". They are
-    imported now, as are those that every connection needs. `rsa` False: the servers' chains are of elliptic curves,
-    which takes less; RSA keys of more than 2048 bits take more than is asked for here. `extra_bytes`: what the
-    application itself is going to take.
+    `modules`: what the application uses of rootlet besides `connect`, such as "http", "aio" or "modem"; they are
+    imported now. `rsa` False: the servers' chains are of elliptic curves, which takes less; RSA keys of more than 2048
+    bits take more than is asked for here. `extra_bytes`: what the application itself is going to take.
 
     Returns a dict: `free_bytes` of the Python heap, `spare_bytes` that remain in the worst moment, and
     `tls_in_python_heap`, whether Mbed TLS allocates there, too.
     """
     loaded = _is_in_files()
     try:
-        for name in _CORE + modules:
+        for name in modules:
             __import__("rootlet." + name)
     except MemoryError as error:
         _refuse("the heap has no room for rootlet's code", loaded, error)

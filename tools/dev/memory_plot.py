@@ -80,7 +80,7 @@ def least_heaps(title: str, bars: Sequence[Bar], boards: Sequence[tuple[str, int
         for place, (kind, size) in enumerate(bar.sizes.items()):
             at = y + room / 2 + place * thick
             parts.append(_rect(left, at, size * scale, thick - 2, kind))
-            parts.append(_text(left + size * scale - 5, at + thick - 3, _kb(size), f"in-{kind}", "end"))
+            parts.append(_text(left + size * scale - 5, at + thick - 4, _kb(size), f"in-{kind}", "end"))
     for name, size in boards:
         at = left + size * scale
         parts += [_line(at, top - 6, at, bottom, "mark"), _text(at, top - 12, name, "small", "middle")]

@@ -29,10 +29,10 @@ if action == "watch":
         # The transport is connected, and TLS not yet begun.
         import rootlet.dial
 
-        send_at_once = rootlet.dial.send_at_once
+        held = [rootlet.dial.send_at_once]  # not for longer than needed: rootlet lets go of modules
 
         def dialled(sock):
-            send_at_once(sock)
+            held.pop()(sock)
             phase("dialled")
 
         rootlet.dial.send_at_once = dialled
