@@ -9,6 +9,7 @@ from micropython import const
 
 from .addresses import address_text
 from .certificate import Certificate
+from .names import address, normalise
 
 # As in rules.py.
 RULES = """
@@ -46,56 +47,54 @@ _AUTHORITY_INFO_ACCESS = const(b"\x2b\x06\x01\x05\x05\x07\x01\x01")  # RFC 5280,
 _COMMON_NAME = const(b"\x55\x04\x03")
 
 
-class _Extensions:
+def _extensions(c):
     """Walks the extensions again: the default policy has no use for what is noted here.
 
-    Range (start, end, critical) of the value by the last number of 2.5.29.x; `aia` for authorityInfoAccess.
+    (start, end, critical) of the value by the last number of 2.5.29.x, that of authorityInfoAccess by None.
     """
+    found = {}
+    at = c.extensions
+    limit = c.extensions_end
+    while at < limit:
+        start = c.enter(_SEQUENCE, at, limit)
+        at = c.end
+        oid = bytes(c.data[c.enter(_OID, start, at) : c.end])
+        critical = c.read(c.end, at) == 0x01
+        if critical:
+            critical = c.data[c.start] != 0
+            c.read(c.end, at)
+        if oid == _AUTHORITY_INFO_ACCESS:
+            found[None] = (c.start, at, critical)
+        elif len(oid) == 3 and oid[:2] == b"\x55\x1d":
+            found[oid[2]] = (c.start, at, critical)
+    return found
 
-    def __init__(self, c):
-        self.found = {}
-        self.aia = None
-        at = c.extensions
-        limit = c.extensions_end
-        while at < limit:
-            start = c.enter(_SEQUENCE, at, limit)
-            at = c.end
-            oid = bytes(c.data[c.enter(_OID, start, at) : c.end])
-            critical = c.read(c.end, at) == 0x01
-            if critical:
-                critical = c.data[c.start] != 0
-                c.read(c.end, at)
-            if oid == _AUTHORITY_INFO_ACCESS:
-                self.aia = (c.start, at)
-            elif len(oid) == 3 and oid[:2] == b"\x55\x1d":
-                self.found[oid[2]] = (c.start, at, critical)
 
-    def critical(self, number):
-        """Whether extension `number` is critical; None if there is none."""
-        return self.found[number][2] if number in self.found else None
+def _critical(found, number):
+    """Whether extension `number` is critical; None if there is none."""
+    return found[number][2] if number in found else None
 
 
 def check(c, depth):
     """The first rule that `c`, a Certificate below the trust anchor, breaks, or None. `depth` 0 is the leaf."""
-    extensions = _Extensions(c)
-    critical = extensions.critical
+    extensions = _extensions(c)
     n = c.serial_end - c.serial
     # RFC 5280, 4.1.2.2; a leading zero byte keeps the number positive and counts.
     if not 0 < n <= 20 or c.data[c.serial] & 0x80 or not any(c.data[c.serial : c.serial_end]):
         return "serial"
-    if _AUTHORITY_KEY_IDENTIFIER not in extensions.found or _key_identifier(c, extensions) is None:
+    if _AUTHORITY_KEY_IDENTIFIER not in extensions or _key_identifier(c, extensions) is None:
         return "authority-key-identifier"
-    if _POLICY_CONSTRAINTS in extensions.found:
+    if _POLICY_CONSTRAINTS in extensions:
         return "policy-constraints"  # critical, it is refused as not understood; it must not be anything else
-    if extensions.aia and not _aia_is_whole(c, extensions.aia):
+    if None in extensions and not _aia_is_whole(c, extensions[None]):
         return "authority-information-access"
     if depth:
         return _check_ca(c, extensions)
-    if critical(_EXTENDED_KEY_USAGE) is not False or c.extended_key_usage & _EKU_ANY:
+    if _critical(extensions, _EXTENDED_KEY_USAGE) is not False or c.extended_key_usage & _EKU_ANY:
         return "leaf-usage"
     if c.constraints:
         return "leaf-constraints"
-    if critical(_SUBJECT_ALT_NAME) != (c.subject_end - c.subject == 2):
+    if _critical(extensions, _SUBJECT_ALT_NAME) != (c.subject_end - c.subject == 2):
         return "san-critical"
     return _check_names(c)
 
@@ -106,7 +105,7 @@ def check_root(der):
     Raises DerError.
     """
     c = Certificate(der)
-    extensions = _Extensions(c)
+    extensions = _extensions(c)
     if c.duplicate:
         return "extension-duplicate"
     if c.unknown_critical:
@@ -116,30 +115,30 @@ def check_root(der):
     if c.extended_key_usage:
         return "root-usage"
     self_signed = der[c.subject : c.subject_end] == der[c.issuer : c.issuer_end]
-    if _AUTHORITY_KEY_IDENTIFIER not in extensions.found:
+    if _AUTHORITY_KEY_IDENTIFIER not in extensions:
         if not self_signed:
             return "authority-key-identifier"
     else:
         identifier = _key_identifier(c, extensions)
-        ski = extensions.found.get(_SUBJECT_KEY_IDENTIFIER)
+        ski = extensions.get(_SUBJECT_KEY_IDENTIFIER)
         if identifier is None or (self_signed and ski and identifier != der[c.enter(0x04, ski[0], ski[1]) : c.end]):
             return "authority-key-identifier"
     return _check_ca(c, extensions)
 
 
 def _check_ca(c, extensions):
-    if not c.ca or not extensions.critical(_BASIC_CONSTRAINTS):
+    if not c.ca or not _critical(extensions, _BASIC_CONSTRAINTS):
         return "basic-constraints"
-    if _SUBJECT_KEY_IDENTIFIER not in extensions.found:
+    if _SUBJECT_KEY_IDENTIFIER not in extensions:
         return "subject-key-identifier"
-    if extensions.critical(_KEY_USAGE) is None:
+    if _critical(extensions, _KEY_USAGE) is None:
         return "key-usage"
     return None
 
 
 def _key_identifier(c, extensions):
     """The keyIdentifier of authorityKeyIdentifier; None if it is missing or not alone (BR 7.1.2.11.1)."""
-    at, limit, _ = extensions.found[_AUTHORITY_KEY_IDENTIFIER]
+    at, limit, _ = extensions[_AUTHORITY_KEY_IDENTIFIER]
     at = c.enter(_SEQUENCE, at, limit)
     end = c.end
     if end != limit or at == end or c.read(at, end) != 0x80 or c.end != end:
@@ -149,7 +148,7 @@ def _key_identifier(c, extensions):
 
 def _aia_is_whole(c, extent):
     """SEQUENCE of one or more of SEQUENCE {OID, GeneralName}."""
-    at, limit = extent
+    at, limit, _ = extent
     at = c.enter(_SEQUENCE, at, limit)
     end = c.end
     if end != limit or at == end:
@@ -196,15 +195,10 @@ def _check_names(c):
 
 def _is_dns_name(value):
     """Preferred name syntax (RFC 1034, 3.5; RFC 1123, 2.1), the first label perhaps `*`, the last not a number."""
-    labels = value.split(b".")
-    if labels[0] == b"*":
-        labels.pop(0)
-    if not labels or len(value) > 253 or labels[-1].isdigit():
+    if len(value) > 253:
         return False
-    for label in labels:
-        if not 0 < len(label) < 64 or label[0] == 0x2D or label[-1] == 0x2D:
-            return False
-        for c in label:
-            if not (0x61 <= c | 0x20 <= 0x7A and c & 0x40 or 0x30 <= c <= 0x39 or c == 0x2D):
-                return False
-    return True
+    try:
+        text = str(value[2:] if value[:2] == b"*." else value, "ascii")
+        return normalise(text) == text.lower() and "_" not in text and address(text) is None
+    except ValueError:
+        return False
