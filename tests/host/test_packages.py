@@ -18,7 +18,9 @@ from rootlet_host.errors import HostError
 REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(REPOSITORY / "tools" / "dev"))
 
+import fetch_manifestfile  # noqa: E402
 import packages as tool  # noqa: E402
+from debian_archive import FetchError  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -237,6 +239,18 @@ def manifestfile() -> Any:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def test_the_program_that_reads_manifests_is_fetched_once_and_refused_if_it_is_another(tmp_path: Path) -> None:
+    mirror = tmp_path / "mirror"
+    tarball = mirror / fetch_manifestfile.TARBALL
+    tarball.parent.mkdir(parents=True)
+    tarball.write_bytes(bytes(fetch_manifestfile.SIZE_BYTES))
+    with pytest.raises(FetchError, match="refused"):
+        fetch_manifestfile.fetch(tmp_path / "build", mirror.as_uri())
+    assert not (tmp_path / "build" / "manifestfile.py").exists()
+    (tmp_path / "build" / "manifestfile.py").write_text("there already")
+    assert fetch_manifestfile.fetch(tmp_path / "build", "file:///nowhere").read_text() == "there already"
 
 
 def frozen(manifestfile: Any, tmp_path: Path, manifest: Path) -> tuple[set[str], Any]:

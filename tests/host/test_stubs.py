@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from docs.markdown import blocks_of, pages
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(REPOSITORY / "tools" / "dev"))
@@ -305,3 +306,23 @@ def test_the_same_with_micropythons_stubs(program: str, installed: Path, tmp_pat
         f"cache_dir = {check_types.BUILD / '.mypy_cache' / 'board'}\n"
     )
     assert complaints(program, tmp_path, configuration) == expected(program)
+
+
+def test_every_example_of_the_documentation_is_right_by_the_stubs(installed: Path, tmp_path: Path) -> None:
+    """Each for itself: what an earlier one has defined is not known, and may be anything."""
+    examples = [
+        block for page in pages() for block in blocks_of(page) if (block.language, block.directive) == ("python", "")
+    ]
+    # Blocks that await outside of functions are no modules.
+    examples = [block for block in examples if "await " not in block.code or "async def " in block.code]
+    assert len(examples) > 20
+    for block in examples:
+        (tmp_path / (re.sub(r"\W", "_", block.place) + ".py")).write_text(block.code + "\n")
+    configuration = (
+        f"[mypy]\ncustom_typeshed_dir = {installed}\ncheck_untyped_defs = true\nexplicit_package_bases = true\n"
+        "disable_error_code = name-defined,import-not-found,has-type,used-before-def\n"
+        f"mypy_path = {check_types.CORRECTIONS}:{stubs.STUBS.parent}:{installed}\n"
+        f"cache_dir = {check_types.BUILD / '.mypy_cache' / 'docs'}\n"
+    )
+    lines = check_types.mypy(*sorted(tmp_path.glob("*.py")), configuration=configuration)
+    assert [line for line in lines if ": error:" in line and not line.startswith("build/typings")] == []
