@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from support.forge import HOST, Chain, issuer, leaf, make, root
 
 pytestmark = pytest.mark.servers
 
-COUNT = 250
+COUNT = 200
 _NAMES = [
     *(
         make.dns(name)
@@ -64,7 +65,7 @@ def _extensions(chance: random.Random, ca: bool) -> list[bytes]:
 
 
 def _chain(number: int) -> Chain:
-    chance = random.Random(number)  # noqa: S311 - a chain that can be made again
+    chance = random.Random(number)  # the same chain for the same number
     top = root(extensions=_extensions(chance, True)) if chance.random() < 0.3 else root()
     middle = issuer(extensions=_extensions(chance, True), version=chance.choice([3] * 30 + [1]))
     server = leaf(extensions=_extensions(chance, False), subject=chance.choice(_SUBJECTS))
@@ -80,11 +81,5 @@ def test_nothing_is_accepted_that_openssl_refuses() -> None:
     # And not because everything is refused: where rootlet is stricter it says so.
     assert len(accepted) > COUNT // 10
     stricter = {id_: results[id_].reason for id_, good in by_openssl.items() if good and id_ not in accepted}
-    known = (
-        "belongs to a CA",
-        "must not certify",
-        "cannot be checked",
-        "Mbed TLS error -0x2",
-        "no subject alternative",
-    )
-    assert {id_: why for id_, why in stricter.items() if not any(words in why for words in known)} == {}
+    known = "belongs to a CA|must not certify|cannot be checked|another certificate|no subject alternative|error -0x2"
+    assert {id_: why for id_, why in stricter.items() if not re.search(known, why)} == {}
