@@ -437,7 +437,7 @@ def test_ctrl_c_leaves_no_half_file_and_the_next_deployment_goes_on(
             time.sleep(0.005)
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=30)
-    assert process.returncode == 130
+    assert process.returncode == 130, errors
     assert errors in ("", "rootlet: interrupted\n")
     there = files(flash)
     assert not [name for name in there if name.endswith(".part")]

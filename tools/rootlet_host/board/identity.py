@@ -56,7 +56,7 @@ def _identify():
    with open('rootlet.json') as f: p = (json.load(f).get('stores') or (p,))[0]
   except (OSError, ValueError, AttributeError): pass
   try:
-   from rootlet.store import current
+   from rootlet.opening import current
    t = current(p)
    d['store'] = (t.path, t.sequence, bytes(t.digest).hex())
   except (ImportError, OSError, MemoryError): pass

@@ -64,7 +64,7 @@ _k()
 _SELF_TEST = """
 def _t(base, sample):
  import gc, tls
- from rootlet.store import current
+ from rootlet.opening import current
  from rootlet.anchor import Anchor
  s = current(base)
  yield 'store', 'ok', (s.sequence, bytes(s.digest).hex())
