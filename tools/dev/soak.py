@@ -105,7 +105,7 @@ def judge(name: str, samples: list[dict[str, Any]], key: str, limit: float) -> Q
 class Board:
     """MicroPython that makes the requests. Iterating gives what it says, line by line."""
 
-    def __init__(self, interpreter: Path, request: dict[str, Any], folder: Path) -> None:
+    def __init__(self, interpreter: Path, request: dict[str, Any], folder: Path, heap: str) -> None:
         path = folder / "request.json"
         path.write_text(json.dumps(request))
         # Compiled, as on a board; and a copy, so that nothing changes under a long run.
@@ -113,7 +113,7 @@ class Board:
         compile_tree(DEVICE_PROGRAMS, folder / "lib")
         self._errors = (folder / "errors").open("w+b")
         self.process = subprocess.Popen(
-            [str(interpreter), "-X", f"heapsize={HEAP}", "-m", "soak", str(path)],
+            [str(interpreter), "-X", f"heapsize={heap}", "-m", "soak", str(path)],
             stdout=subprocess.PIPE,
             stderr=self._errors,
             text=True,
@@ -180,7 +180,7 @@ def soak(options: argparse.Namespace, console: Console) -> dict[str, Any]:
         wrong: list[dict[str, str]] = []
         about: dict[str, Any] = {}
         told = 0
-        with progress(console) as bar, Board(interpreter, request, folder) as board:
+        with progress(console) as bar, Board(interpreter, request, folder, options.heap) as board:
             task = bar.add_task("warming up", total=options.requests)
             for line in board:
                 if "done" in line:
@@ -309,6 +309,7 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--expect", metavar="ERROR", help="what all must end in, to see that another end is noticed")
     parser.add_argument("--micropython", type=Path, help="another interpreter than the installed one")
+    parser.add_argument("--heap", default=HEAP, help="Python heap of the board (default: %(default)s)")
     parser.add_argument("--leak", choices=["heap", "native", "file"], help="lose some, to see that it is noticed")
     parser.add_argument("--leak-every", type=int, default=50, help="requests from loss to loss (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="the report as JSON")

@@ -126,8 +126,10 @@ class Jobs:
     def in_asyncio(self, kind):
         """Side by side: a GET, another that is refused, and one that is cancelled somewhere in its handshake."""
         kind["turns"] = turns = (kind.get("turns", 0) + 1) % 12
-        asyncio.run(self._in_asyncio(kind, turns))
-        asyncio.new_event_loop()
+        try:
+            asyncio.run(self._in_asyncio(kind, turns))
+        finally:
+            asyncio.new_event_loop()  # without the tasks that a failure left
 
     async def _in_asyncio(self, kind, turns):
         cancelled = asyncio.create_task(self._open(kind["port"]))
@@ -173,8 +175,10 @@ class Jobs:
 
     def datagrams_in_asyncio(self, kind):
         """The same, while another handshake is cancelled."""
-        asyncio.run(self._datagrams(kind))
-        asyncio.new_event_loop()
+        try:
+            asyncio.run(self._datagrams(kind))
+        finally:
+            asyncio.new_event_loop()  # without the tasks that a failure left
 
     async def _datagrams(self, kind):
         from rootlet import dtls
