@@ -55,6 +55,7 @@ KNOWN = (
     ("tofu.py", '"Context" has no attribute "digest"', "a KnownContext has"),
     ("trace.py", '"base"', "a class that is a parameter"),
     ("trace.py", "Invalid base class", "a class that is a parameter"),
+    ("webpki.py", "Invalid index type", "numbers and None are its keys"),
     ("web/aio.py", 'has incompatible type "Transport"', "an AsyncClient's is an AsyncTransport"),
 )
 
