@@ -31,17 +31,17 @@ except (ImportError, AttributeError):
 # Modules that were needed for a moment are let go of in firmware (frozen), where to load them again takes no file and
 # next to no time, and as .mpy files where the heap is small: below 256 KB. To compile sources again would take more
 # memory than they do.
-_small = _forgets = False
+_small = forgets = False
 if sys.implementation.name == "micropython":
     _small = gc.mem_alloc() + gc.mem_free() < 262144
-    _forgets = __path__[:8] == ".frozen/" or _small and __file__[-4:] == ".mpy"
+    forgets = __path__[:8] == ".frozen/" or _small and __file__[-4:] == ".mpy"
 
 # Names that have their home in a module, which is loaded when they are asked for.
 _HOME = {"open_connection": "aio", "upgrade": "starttls", "Connection": "connection"}
 
 # What is found out once in a run of the board.
 entropy_is_good = False
-suite_bits = None  # of beginning.py: which cipher suites this firmware has
+suites_here = None  # of beginning.py: which cipher suites this firmware has
 remembered_s = 0  # of timekeeping.py: the time last written to flash
 
 
@@ -64,7 +64,7 @@ def __getattr__(name):
 def forget(*names):
     """Lets go of these modules of the package, unless memory is plenty. Whoever holds something of theirs keeps it, and
     the next import loads them anew: so no module that remembers anything may be named here."""
-    if _forgets:
+    if forgets:
         for name in names:
             sys.modules.pop("rootlet." + name, None)
             globals().pop(name, None)
@@ -161,6 +161,8 @@ class TrustStore:
     MAGIC = b"RTLT"
     PENDING = b"RTL-"
 
+    signed = False
+    not_used_after = 0
     origin = None  # the path that a Context was given: there it looks for the store in force when this one is replaced
 
     def __init__(self, path, magic=MAGIC):
@@ -168,6 +170,12 @@ class TrustStore:
 
         self.path = path
         check(self, magic)
+
+    def lookup(self, name, host=None, digest=None):
+        """Anchors whose subject is `name` (DER of a Name) and that may sign for `host`: a list of anchor.Anchor."""
+        from rootlet.store import lookup
+
+        return lookup(self, name, host, digest)
 
     def is_blocked(self, spki_digest):
         """Whether the store blocks the key with this SHA-256 of its SubjectPublicKeyInfo."""

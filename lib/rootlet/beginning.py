@@ -58,14 +58,20 @@ def tls_context(context, protocol):
 def _default(tls_context):
     """Names for `tls_context.set_ciphers`: those of the above that this firmware has.
 
-    Which they are is remembered as a number, a bit for each: the names take up to 1 KB.
+    Which they are is remembered as a number, a bit for each, because the names take up to 1 KB; or as they are, where
+    there is memory enough.
     """
+    if isinstance(rootlet.suites_here, list):
+        return rootlet.suites_here
     names = ["TLS1-3-" + name for name in _TLS_1_3]
     names += ["TLS-ECDHE-%s-WITH-%s" % (key, name) for name in _TLS_1_2 for key in ("ECDSA", "RSA")]
-    if rootlet.suite_bits is None:
+    bits = rootlet.suites_here
+    if bits is None:
         available = tls_context.get_ciphers()
-        rootlet.suite_bits = 0
+        bits = 0
         for i, name in enumerate(names):
             if name in available:
-                rootlet.suite_bits |= 1 << i
-    return [name for i, name in enumerate(names) if rootlet.suite_bits >> i & 1]
+                bits |= 1 << i
+    names = [name for i, name in enumerate(names) if bits >> i & 1]
+    rootlet.suites_here = bits if rootlet.forgets else names
+    return names

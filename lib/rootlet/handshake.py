@@ -24,7 +24,7 @@ class Handshake:
     writes; `over` says whether it is.
     `loaded`: of each trust anchor that was loaded (exact, distrust_after, constraints), see anchor.Anchor; its place is
     also the serial number of the certificate that was made from it. `anchor_names`: their subjects (DER), each once.
-    `missing`: the last issuer Name that no store has, or None.
+    `missing`: the last issuer Name, if no store has any of them.
     `issuers`: Names that were seen in the certificates while they were verified; only collected when the observer could
     not see them, and `retry` is then true after a failure that another attempt may mend.
     """
@@ -39,6 +39,7 @@ class Handshake:
     issuers = ()
     missing = peer_certificate = credentials = None
     elapsed_ms = None  # how long `run` took
+    _judge = None
 
     def __init__(self, context, sock, host, deadline_ms):
         from rootlet.beginning import tls_context
@@ -73,8 +74,7 @@ class Handshake:
                 self.loaded.append((anchor.exact, anchor.distrust_after, anchor.constraints))
                 if name not in self.anchor_names:
                     self.anchor_names.append(name)
-        if name not in self.anchor_names:
-            self.missing = name
+        self.missing = None if self.loaded else name
 
     def connect(self):
         """Raises a TLSError; the transport is closed then."""
@@ -144,9 +144,11 @@ class Handshake:
         # Never raises: the exception would jump over Mbed TLS's clean-up. A refusal must be negative: when the
         # handshake goes on inside a read, MicroPython takes a positive result for a number of bytes that were read.
         try:
-            from rootlet.judging import judge
+            if self._judge is None:
+                from rootlet.judging import judge
 
-            return judge(self, der, depth)
+                self._judge = judge
+            return self._judge(self, der, depth)
         except BaseException as error:
             self.observer.error = error
             return _REFUSED

@@ -22,7 +22,7 @@ def judge(handshake, der, depth):
             handshake.free_bytes = mem_free()
         return _REFUSED
     if depth == 0:
-        handshake.policy = None
+        handshake.policy = handshake._judge = None
         forget("judging", "policy", "certificate", "der", "names", "addresses", "constraints", "webpki")
         forget("store", "anchor")  # of blocked keys
         # A copy, because Mbed TLS drops its own when the handshake is over. Convenient, but not worth failing for.

@@ -67,15 +67,16 @@ def _fault(store, file, magic):
         return "its SHA-256 does not match its content"
     # What follows is the envelope, or in a slot left over from a longer store that was here before.
     store.size = end
-    store.signed = file.read(4) == b"SIGN"
-    if store.signed:
+    if file.read(4) == b"SIGN":
+        store.signed = True
         store.size = _end_of_envelope(file, end, size, buffer)
         if not store.size:
             return "its signature envelope is damaged"
     if size > store.size and not store.path.endswith(_SLOT_FILE):
         return "something follows it"
     store.issued_at = _u32(head, 12)
-    store.not_used_after = _u32(head, 16)
+    if _u32(head, 16):  # few have it, and attributes of the class take no memory
+        store.not_used_after = _u32(head, 16)
     return None
 
 

@@ -18,7 +18,7 @@ _WINDOW = const(16)  # index entries on each side of where a key is expected
 _ENTRIES = const(37)  # that are read in one go: both sides, then those of one name and the end of the last
 _NEAR = const(128)  # entries between a key and where it is expected, at the very most if chance put it there
 
-_METHODS = ("lookup", "layout", "publisher", "envelope")
+_METHODS = ("layout", "publisher", "envelope")
 
 
 def attribute(store, name):

@@ -77,7 +77,8 @@ from .trace import Trace
 __version__: str
 
 entropy_is_good: bool
-suite_bits: int | None
+suites_here: int | list[str] | None
+forgets: bool
 remembered_s: int
 
 def forget(*names: str) -> None: ...
