@@ -80,14 +80,11 @@ def download_heap(bench: Workbench, interpreter: Path, bits: int) -> tuple[Line,
         middle = (low + high) // 2
         low, high = (low, middle) if works(middle) else (middle, high)
     needed = min(free for free, worked in tried.items() if worked)
-    line = Line(
-        f"heap beside the connection, 5 MB to a file, {bits}-bit",
-        "",
-        f"{needed:,} B",
-        "",
-        f"≤ {HEAP_GOAL_BYTES:,} B",
-        needed <= HEAP_GOAL_BYTES,
-    )
+    what = f"heap beside the connection, 5 MB to a file, {bits}-bit"
+    if bits == 32:
+        line = Line(what, "", f"{needed:,} B", "", f"≤ {HEAP_GOAL_BYTES:,} B", needed <= HEAP_GOAL_BYTES)
+    else:
+        line = Line(what, "", f"{needed:,} B", "")  # twice the pointers: no board
     return line, {"needed_bytes": needed, "tried": tried}
 
 

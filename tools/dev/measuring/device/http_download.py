@@ -15,7 +15,7 @@ url = "https://%s:%d/" % (request["host"], request["port"])
 client.download(url + "5000", path)  # imports everything, and leaves a connection
 gc.collect()
 gc.collect()
-# In one piece: how broken up a heap is depends on the application.
+# In one piece, and nothing besides: how broken up a heap is depends on the application.
 reserve = bytearray(request["spare"])
 ballast = None
 size = 1 << 18
@@ -24,6 +24,11 @@ while size >= 64:
         ballast = (ballast, bytearray(size))
     except MemoryError:
         size >>= 1
+try:
+    while True:
+        ballast = (ballast, None)  # one block of the heap: into the gaps that are left
+except MemoryError:
+    pass
 reserve = None
 gc.collect()
 free = gc.mem_free()
