@@ -12,8 +12,8 @@ from micropython import const
 # Bytes that a first connection takes: with rootlet (in the firmware, in files); pairs are for chains of (elliptic
 # curves, RSA). `make memory ARGS=--docs` writes what it finds between these lines.
 # memory: begin
-_BESIDE_BUFFERS = ((11776, 16384), (12032, 17408))  # where Mbed TLS allocates in the Python heap, besides its buffers
-_PYTHON = (13056, 14080)  # of the Python heap, where Mbed TLS allocates elsewhere
+_BESIDE_BUFFERS = ((12032, 15616), (28416, 29696))  # where Mbed TLS allocates in the Python heap, besides its buffers
+_PYTHON = (14848, 32256)  # of the Python heap, where Mbed TLS allocates elsewhere
 _TLS = (29440, 31744)  # and there
 # memory: end
 
@@ -102,7 +102,7 @@ def _width():
     """How large objects are, in quarters of a board's."""
     from sys import maxsize
 
-    return 7 if maxsize >> 32 else 4  # computers: pointers are twice as large, bytes are not
+    return 6 if maxsize >> 32 else 4  # computers: pointers are twice as large, bytecode is not
 
 
 def _is_in_files():

@@ -46,7 +46,7 @@ def go(times):
 
 
 if what == "pieces":
-    import rootlet.connection, rootlet.context, rootlet.policy
+    import rootlet
 
     held = []
     try:
