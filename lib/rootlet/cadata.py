@@ -1,11 +1,9 @@
-"""CA certificates given by the application, kept in RAM as if they were a small trust store."""
+"""CA certificates given by the application, kept in RAM as if they were a small trust store.
+
+What reads them is imported where it is needed: this module stays as long as the Context.
+"""
 
 from micropython import const
-
-from rootlet.anchor import Anchor
-from rootlet.certificate import Certificate
-from rootlet.der import DerError
-from rootlet.pem import certificates
 
 _OTHER = const(4)  # certificate.py, key_kind
 _KEY_CERT_SIGN = const(0x04)  # certificate.py, key_usage
@@ -23,6 +21,9 @@ class CertificateStore:
     not_used_after = 0
 
     def __init__(self, data, webpki=False):
+        from rootlet.der import DerError
+        from rootlet.pem import certificates
+
         self._anchors = []  # (subject, record)
         self.count = 0
         try:
@@ -43,6 +44,8 @@ class CertificateStore:
 
     def lookup(self, name, host=None, digest=None):
         """Anchors whose subject is `name` (DER of a Name): a list of Anchor."""
+        from rootlet.anchor import Anchor
+
         return [Anchor(record) for subject, record in self._anchors if subject == name]
 
     def is_blocked(self, spki_digest):
@@ -51,6 +54,8 @@ class CertificateStore:
 
 def _record(der, webpki):
     """(subject, record of the trust store's format) for one certificate. Raises ValueError."""
+    from rootlet.certificate import Certificate
+
     c = Certificate(der)
     subject = der[c.subject : c.subject_end]
     self_signed = subject == der[c.issuer : c.issuer_end]
