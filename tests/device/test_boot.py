@@ -23,7 +23,7 @@ def test_a_good_board_boots_silently_and_leaves_no_names_behind(board: Board) ->
     board.configure()
     board.write("main.py", "print(sorted(name for name in globals() if name[:2] != '__'))\n")
     run = board.run()
-    assert run.lines == ["['_code', '_file', '_name', 'os', 'sys', 'vfs']"]  # what started the board
+    assert run.lines == ["['Folder', '_code', '_file', '_name', 'os', 'sys', 'vfs']"]  # what started the board
 
 
 def test_it_starts_the_watchdog_that_the_configuration_asks_for(board: Board) -> None:
