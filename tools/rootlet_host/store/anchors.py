@@ -159,7 +159,10 @@ def _ca_limits(certificate: x509.Certificate) -> tuple[int | None, bytes | None]
             raise UnfitCertificateError(
                 f"has the critical extension {extension.oid.dotted_string}, which boards refuse"
             )
-        if isinstance(extension.value, x509.ExtendedKeyUsage) and ExtendedKeyUsageOID.SERVER_AUTH not in extension.value:
+        if (
+            isinstance(extension.value, x509.ExtendedKeyUsage)
+            and ExtendedKeyUsageOID.SERVER_AUTH not in extension.value
+        ):
             raise UnfitCertificateError("is a CA for other purposes than TLS servers: its extendedKeyUsage says so")
     length = constraints.path_length
     return None if length is None else min(length, _MAX_PATH_LENGTH), _name_constraints(certificate)
