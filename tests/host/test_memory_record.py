@@ -111,7 +111,7 @@ def test_bytecode_in_the_firmware_takes_less_and_elliptic_curves_do(record: Reco
     for configuration in (c.key for c in WITH_ROOTLET if c.key not in record.not_measured):
         for chain in ("P-256", "RSA-2048"):
             frozen, compiled = (record.need(chain, configuration, p).least_heap_bytes for p in (FROZEN, COMPILED))
-            assert frozen + 16 * 1024 < compiled, configuration
+            assert frozen + 8 * 1024 < compiled, configuration
     for packaging in (FROZEN, COMPILED):
         small, large, largest = (
             record.need(chain, "store", packaging).least_heap_bytes for chain in ("P-256", "RSA-2048", "RSA-4096")
