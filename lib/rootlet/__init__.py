@@ -136,7 +136,7 @@ class Context:
 
         host = check(self, server_hostname)
         check = None
-        forget("settings", "clock", "entropy", "names", "addresses", "dial")
+        forget("settings", "clock", "names", "addresses", "dial")
         if kind is None:
             from rootlet.handshake import Handshake as kind
         return kind(self, sock, host, deadline_ms)

@@ -191,7 +191,8 @@ class Connection(io.IOBase):
 
     def is_established(self):
         """Whether the handshake is over, also when it goes on with reads and writes."""
-        if self._observer.over:
+        # What only looks like the end must not end the verification: the observer reads what nobody authenticated.
+        if self._observer.over and self._handshake and self._handshake.verified:
             self._began()
         return self._handshake is None
 

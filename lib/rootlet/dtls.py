@@ -53,6 +53,10 @@ class DatagramObserver(HandshakeObserver):
                     # Mbed TLS asks again, having looked whether it is time to repeat something.
                     self._poll(_POLL_READ, min(_TURN_MS, left_ms))
                 return None
+        except BaseException as error:
+            return self._keep(error)
+        # Nothing that goes wrong here is the transport's: EAGAIN of a file must not look like "nothing for now".
+        try:
             if self._flight:
                 self._watch_datagram(datagram)
                 if self.refusal:
@@ -60,12 +64,12 @@ class DatagramObserver(HandshakeObserver):
             buffer[: len(datagram)] = datagram
             return len(datagram)
         except BaseException as error:
-            return self._keep(error)
+            return self._blame(error)
 
     def write(self, buffer):
         try:
             return self._sock.send(buffer)
-        except OSError as error:
+        except BaseException as error:
             return self._keep(error)
 
     def _receive(self, limit):
@@ -79,11 +83,9 @@ class DatagramObserver(HandshakeObserver):
         return datagram or None  # an empty datagram is nothing, and no end
 
     def _keep(self, error):
-        number = error.errno if isinstance(error, OSError) else 5
-        if number == EAGAIN:
+        if isinstance(error, OSError) and error.errno == EAGAIN:
             return None
-        self.error = error
-        return -number if isinstance(number, int) and 0 < number < 256 else -5
+        return self._blame(error)
 
     def established(self):
         self._certificate = self._pieces = None
@@ -170,17 +172,9 @@ class DatagramHandshake(Handshake):
     PROTOCOL = getattr(tls, "PROTOCOL_DTLS_CLIENT", None)
     Observer = DatagramObserver
 
-    verified = False  # the server's chain was, to its end
-
     def __init__(self, context, *arguments):
         super().__init__(context, *arguments)
         self.psk = context.psk
-
-    def _verify(self, der, depth):
-        result = super()._verify(der, depth)
-        if not depth and not result:
-            self.verified = True
-        return result
 
 
 class DatagramConnection:

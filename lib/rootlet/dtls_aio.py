@@ -32,7 +32,7 @@ class AsyncDatagramConnection(DatagramConnection):
                 self._first = self._receive(MAX_DATAGRAM)
                 if self._first is not None:
                     return
-                if handshake.observer.over and (handshake.verified or handshake.psk):
+                if handshake.observer.over and handshake.verified:
                     return
                 await self._readable(_TURN_MS)
         except BaseException:

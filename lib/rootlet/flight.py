@@ -3,7 +3,7 @@
 It is read in Mbed TLS's own record buffer, and nothing is copied but the issuer name at hand.
 """
 
-from errno import ETIMEDOUT
+from errno import EAGAIN, ETIMEDOUT
 
 from micropython import const
 from rootlet import forget
@@ -212,7 +212,7 @@ def last_word(observer, sock, error):
     A server that refuses closes at once, while Mbed TLS still has the rest of its flight to send. As it was not
     reading, what comes next begins a record.
     """
-    if not isinstance(error, OSError) or error.errno == ETIMEDOUT:
+    if not isinstance(error, OSError) or error.errno in (EAGAIN, ETIMEDOUT):
         return 0
     last = bytearray(7)
     try:

@@ -21,7 +21,7 @@ class Handshake:
     """`connect()` performs it over `sock` and returns a Connection.
 
     `deadline_ms`: value of `ticks_ms`, or None to return at once with the handshake still to be done, by reads and
-    writes; `over` says whether it is.
+    writes; `over` says whether it is. `verified`: the server's chain was accepted, or there is none to be (psk).
     `loaded`: of each trust anchor that was loaded (exact, distrust_after, constraints), see anchor.Anchor; its place is
     also the serial number of the certificate that was made from it. `anchor_names`: their subjects (DER), each once.
     `missing`: the last issuer Name, if no store has any of them.
@@ -46,6 +46,7 @@ class Handshake:
 
         self.host = host
         self.context = context
+        self.verified = context.psk
         self.loaded = []
         self.anchor_names = []
         self._sock = sock

@@ -111,9 +111,14 @@ class HandshakeObserver(io.IOBase):
                     n = self._sock.write(buffer)
         except BaseException as error:
             if self._flight:
-                from rootlet.flight import last_word
+                try:
+                    from rootlet.flight import last_word
 
-                return last_word(self, self._sock, error) or self._keep(error)
+                    number = last_word(self, self._sock, error)
+                except BaseException as another:
+                    return self._blame(another)
+                if number:
+                    return number
             return self._keep(error)
         self.wants_write = n is None
         if self.encrypted:

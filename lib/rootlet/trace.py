@@ -273,7 +273,7 @@ def traced(base, observer):
         def _verify(self, der, depth):
             answer = super()._verify(der, depth)
             journal = self._journal
-            if journal.level >= DECISIONS:
+            if journal.level >= DECISIONS and self.observer.error is None:  # else nobody has judged it
                 try:
                     from .tracesinks import tell_certificate
 

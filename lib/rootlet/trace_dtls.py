@@ -26,16 +26,22 @@ class TracedDatagramObserver(DatagramObserver):
 
     def readinto(self, buffer):
         n = super().readinto(buffer)
-        if n and n > 0:
-            self.journal.bytes_in += n
-            tell(self.journal, "in", memoryview(buffer)[:n])
+        try:
+            if n and n > 0:
+                self.journal.bytes_in += n
+                tell(self.journal, "in", memoryview(buffer)[:n])
+        except BaseException as error:
+            return self._blame(error)
         return n
 
     def write(self, buffer):
         n = super().write(buffer)
-        if n and n > 0:
-            self.journal.bytes_out += n
-            tell(self.journal, "out", memoryview(buffer)[:n])
+        try:
+            if n and n > 0:
+                self.journal.bytes_out += n
+                tell(self.journal, "out", memoryview(buffer)[:n])
+        except BaseException as error:
+            return self._blame(error)
         return n
 
     def _read_certificates(self, message):

@@ -339,6 +339,20 @@ def test_would_block_is_no_error_even_if_the_transport_raises_it():
             assert observer.error is None
 
 
+def test_an_exception_while_the_last_word_of_the_server_is_looked_for_is_kept():
+    for raised in (MemoryError(), KeyboardInterrupt(), TypeError()):
+        observer = HandshakeObserver(Transport(os_error(ECONNRESET), raised), None)
+        assert observer.write(b"abc") == -EIO
+        assert observer.error is raised
+
+
+def test_a_write_that_would_block_takes_nothing_of_what_the_server_says():
+    transport = Transport(os_error(EAGAIN), record(SERVER_HELLO))
+    observer = HandshakeObserver(transport, None)
+    assert observer.write(b"abc") is None
+    assert transport.asked == []
+
+
 class Raiser:
     def __init__(self, raised):
         self.raised = raised
