@@ -115,10 +115,9 @@ class Runner:
     def __call__(self, *arguments: object) -> Result:
         self.monkeypatch.setattr(sys, "argv", ["rootlet", *map(str, arguments)])
         self.capsys.readouterr()
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
+        code = cli.run()
         captured = self.capsys.readouterr()
-        return Result(int(stop.value.code or 0), captured.out, captured.err)
+        return Result(code, captured.out, captured.err)
 
 
 def with_digest(data: bytes) -> bytes:

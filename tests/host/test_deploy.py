@@ -240,10 +240,8 @@ def test_a_wrong_configuration_is_one_line_that_names_the_key_and_no_port_is_ope
     here.joinpath("rootlet.toml").write_bytes(text.encode(errors="surrogateescape"))
     monkeypatch.chdir(here)
     monkeypatch.setattr("sys.argv", ["rootlet", "deploy", "--port", "/dev/no-such-port"])
-    with pytest.raises(SystemExit) as caught:
-        cli.main()
+    assert cli.run() == 2
     error = capsys.readouterr().err
-    assert caught.value.code == 2
     assert error.count("\n") == 1
     assert error.startswith("rootlet: rootlet.toml")
     assert message in error

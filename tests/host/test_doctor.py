@@ -298,9 +298,7 @@ def test_without_a_board_the_virtual_one_is_named(
 
     monkeypatch.setattr("serial.tools.list_ports.comports", list)
     monkeypatch.setattr("sys.argv", ["rootlet", "doctor"])
-    with pytest.raises(SystemExit) as caught:
-        cli.main()
-    assert caught.value.code == 2
+    assert cli.run() == 2
     error = capsys.readouterr().err
     assert "rootlet virtual" in error
     assert error.count("\n") == 1

@@ -47,10 +47,9 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
 
     def invoke(*arguments: object) -> Ended:
         monkeypatch.setattr("sys.argv", ["rootlet", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            cli.main()
+        code = cli.run()
         captured = capsys.readouterr()
-        return Ended(code=caught.value.code or 0, out=captured.out, err=captured.err)
+        return Ended(code=code, out=captured.out, err=captured.err)
 
     return invoke
 

@@ -131,6 +131,21 @@ def test_a_cable_that_is_pulled_while_writing_is_reported_with_the_state_of_the_
     assert "\n" not in str(caught.value)
 
 
+def test_a_port_whose_buffers_cannot_be_emptied_any_more_is_a_cable_that_was_pulled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import termios
+
+    import esptool
+
+    def gone(*_: object, **__: object) -> None:
+        raise termios.error(5, "Input/output error")
+
+    monkeypatch.setattr(esptool, "write_flash", gone)
+    with Esp32("esp32c3") as rom, pytest.raises(FlashError, match="Input/output error"):
+        flash(rom, load().get("ESP32_GENERIC_C3"), image_of("esp32c3"))
+
+
 def test_a_board_that_falls_silent_while_writing_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     import esptool.cmds
 

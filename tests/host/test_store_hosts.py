@@ -148,7 +148,7 @@ def test_the_manifest_of_a_host_list_build_lists_what_was_kept(capsys, monkeypat
         (tmp_path / "hosts.txt").write_text(f"localhost:{server.port}\n")
         result = Runner(capsys, monkeypatch)("store", "build", "roots.pem", "--host-list", "hosts.txt")
     assert result.code == 0, result.err
-    (entry,) = json.loads((tmp_path / "roots.json").read_text())["anchors"]
+    (entry,) = json.loads((tmp_path / "certs/roots.json").read_text())["anchors"]
     assert entry["sha256"] == roots[0].certificate.fingerprint(hashes.SHA256()).hex()
 
 

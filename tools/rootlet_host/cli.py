@@ -19,7 +19,15 @@ _DEBUG = "--debug"
 
 
 def main() -> NoReturn:
-    """Run the command that `sys.argv` names, and exit."""
+    """Be the process of the command that `sys.argv` names."""
+    code = run()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is done: the exit code says how
+    _let_go_of_stdout()
+    sys.exit(code)
+
+
+def run() -> int:
+    """Run the command that `sys.argv` names; the exit code."""
     words = [word for word in sys.argv[1:] if word != _DEBUG]
     debug = len(words) < len(sys.argv) - 1
     _prepare_streams()
@@ -44,9 +52,7 @@ def main() -> NoReturn:
         if debug:
             traceback.print_exc()
         code = _explain(error)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is done: the exit code says how
-    _let_go_of_stdout()
-    sys.exit(code)
+    return code
 
 
 def _explain(error: Exception) -> int:

@@ -7,6 +7,7 @@ import json
 
 import board
 import flash
+import rootlet
 from rootlet import clock, timekeeping, tofu
 
 r = board.request()
@@ -23,7 +24,7 @@ def save():
     if r["file"] == "tofu":
         tofu._save(PATH, CERTIFICATE)
     else:
-        clock._remembered = 0
+        rootlet.remembered_s = 0
         timekeeping.load(PATH)
         clock.now = lambda: NEW
         timekeeping.remember(PATH)
@@ -37,9 +38,9 @@ def found():
         except OSError as error:
             return str(error)
         return "none" if der is None else "new" if der == CERTIFICATE else "another"
-    clock._remembered = 0
+    rootlet.remembered_s = 0
     timekeeping.load(PATH)
-    return {0: "none", OLD: "old", NEW: "new"}.get(clock._remembered, "another")
+    return {0: "none", OLD: "old", NEW: "new"}.get(rootlet.remembered_s, "another")
 
 
 def power_cycle(data):

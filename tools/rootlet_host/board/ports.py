@@ -17,6 +17,12 @@ from ..errors import UsageError
 
 if sys.platform != "win32":
     import grp
+    import termios
+
+    # What pyserial lets through when a device goes away: emptying a port's buffers raises what is no OSError.
+    PORT_FAULTS: tuple[type[Exception], ...] = (OSError, termios.error)
+else:
+    PORT_FAULTS = (OSError,)
 
 _SHORTCUTS = {"a": "/dev/ttyACM", "u": "/dev/ttyUSB", "c": "COM"}  # as mpremote's a0, u1, c2
 NO_BOARD = "no board was found on any USB port"

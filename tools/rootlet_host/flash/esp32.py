@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 from typing import Any
 
-from ..board.ports import explain
+from ..board.ports import PORT_FAULTS, explain
 from ..catalogue import Board
 from ..errors import HostError
 from . import ports
@@ -80,7 +80,7 @@ class _Session:
                 self._flash(esptool)
         except HostError:
             raise
-        except (FatalError, OSError, RuntimeError, ValueError, IndexError) as error:
+        except (FatalError, *PORT_FAULTS, RuntimeError, ValueError, IndexError) as error:
             raise self._explain(error) from error
         except KeyboardInterrupt:
             if not self.touched:
@@ -88,7 +88,7 @@ class _Session:
             raise FlashError("interrupted while writing", remedy=INCOMPLETE, exit_code=130) from None
         finally:
             if self.loader is not None:
-                with contextlib.suppress(OSError):
+                with contextlib.suppress(*PORT_FAULTS):
                     self.loader._port.close()
 
     def _flash(self, esptool: Any) -> None:
