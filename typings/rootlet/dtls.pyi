@@ -13,7 +13,6 @@ class DatagramObserver(HandshakeObserver):
     def __init__(self, sock: Any, on_issuer: OnIssuer | None, deadline_ms: Ticks | None = None) -> None: ...
 
 class DatagramHandshake(Handshake):
-    verified: bool
     psk: bool
     def __init__(self, context: Context, *arguments: Any) -> None: ...
 

@@ -12,6 +12,7 @@ class Handshake:
     Observer: Any
     over: bool
     retry: bool
+    verified: bool
     host: str
     context: Context | None
     tls_context: Any
