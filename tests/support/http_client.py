@@ -60,7 +60,7 @@ def run_steps(
     cafile: Path,
     *,
     asynchronous: bool,
-    heap: str = "512K",
+    heap: str = "1M",
     interpreter: Path | None = None,
     **client: Any,
 ) -> tuple[list[Report], int]:
@@ -90,7 +90,7 @@ class Player:
         application: Application,
         *steps: str | dict[str, Any],
         sites: int = 1,
-        heap: str = "512K",
+        heap: str = "1M",  # on 64 bits, and the sources are compiled in it
         breaks_off: bool = False,
         deaf: bool = False,
         **client: Any,

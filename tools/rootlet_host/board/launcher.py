@@ -27,6 +27,8 @@ def _install() -> None:
 
 def main() -> None:
     """Become MicroPython."""
+    # The hang-up of the terminal ends it, also where the command that opened the terminal was started by nohup.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     # Other versions of the package may not offer the function. The bridge sees whether the signal is handled.
     with contextlib.suppress(ImportError, AttributeError, OSError):
         _install()

@@ -99,7 +99,12 @@ class Link(SerialTransport):  # type: ignore[misc]  # mpremote has no types
         try:
             super().__init__(device, baudrate=115200, timeout=_READ_WAIT_S)
         except (TransportError, OSError, ValueError) as error:
-            raise (why_not_open(device) or UsageError(f"cannot open {device}: {error}", remedy="try again")) from error
+            if reason := why_not_open(device):
+                raise reason from error
+            try:  # the program that had it has just let go of it
+                super().__init__(device, baudrate=115200, timeout=_READ_WAIT_S)
+            except (TransportError, OSError, ValueError) as again:
+                raise UsageError(f"cannot open {device}: {again}", remedy="try again") from again
         self.port = _Port(self.serial)
         self.serial: Any = self.port
         self.device: str = device

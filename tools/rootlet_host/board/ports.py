@@ -8,6 +8,7 @@ import os
 import re
 import stat
 import sys
+import time
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,8 @@ else:
     PORT_FAULTS = (OSError,)
 
 _SHORTCUTS = {"a": "/dev/ttyACM", "u": "/dev/ttyUSB", "c": "COM"}  # as mpremote's a0, u1, c2
+# For so long a port that is in use is tried again: another command may be about to end.
+_LETTING_GO_S = 1.0
 NO_BOARD = "no board was found on any USB port"
 
 
@@ -128,17 +131,29 @@ def why_not_open(port: str) -> UsageError | None:
     if port.startswith(("socket://", "rfc2217://")):
         return None
     connection: Any = None
-    try:
-        connection = serial.serial_for_url(port, do_not_open=True, exclusive=True, timeout=0.1)
-        connection.rts = False
-        connection.dtr = False
-        connection.open()
-    except (OSError, ValueError) as error:  # SerialException is an OSError
-        return explain(port, error)
-    finally:
-        if connection is not None and connection.is_open:
-            connection.close()
-    return None
+    deadline = time.monotonic() + _LETTING_GO_S
+    while True:
+        try:
+            connection = serial.serial_for_url(port, do_not_open=True, exclusive=True, timeout=0.1)
+            connection.rts = False
+            connection.dtr = False
+            connection.open()
+        except (OSError, ValueError) as error:  # SerialException is an OSError
+            if not _is_busy(error) or time.monotonic() > deadline:
+                return explain(port, error)
+        else:
+            return None
+        finally:
+            if connection is not None and connection.is_open:
+                connection.close()
+        time.sleep(_LETTING_GO_S / 20)
+
+
+def _is_busy(error: Exception) -> bool:
+    """Whether another program has the port open."""
+    text = str(error)
+    busy = getattr(error, "errno", None) in (errno.EBUSY, errno.EAGAIN)
+    return busy or "exclusively lock" in text or "Access is denied" in text
 
 
 def explain(port: str, error: Exception) -> UsageError:
@@ -149,7 +164,7 @@ def explain(port: str, error: Exception) -> UsageError:
         return UsageError(f"you may not open {port}", remedy=_permission_remedy(port))
     if number in (errno.ENOENT, errno.ENXIO, errno.ENODEV) or "FileNotFoundError" in text or "No such file" in text:
         return UsageError(f"there is no serial port {port}", remedy=_what_there_is())
-    if number in (errno.EBUSY, errno.EAGAIN) or "exclusively lock" in text or "Access is denied" in text:
+    if _is_busy(error):
         return UsageError(f"{port} is in use by another program", remedy="close the terminal or editor that holds it")
     if number == errno.ENOTTY or "Inappropriate ioctl" in text:
         return UsageError(f"{port} is not a serial port", remedy=_what_there_is())
