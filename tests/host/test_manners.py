@@ -413,14 +413,18 @@ def test_a_file_for_a_folder_and_a_folder_for_a_file_are_one_line(rootlet: Runne
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
-@pytest.mark.parametrize("words", ["store build -o /root/roots.rtlt", "certs rig -d /root/rig", "store show {store}"])
+@pytest.mark.parametrize(
+    "words", ["store build -o {theirs}/roots.rtlt", "certs rig -d {theirs}/rig", "store show {store}"]
+)
 def test_a_place_that_is_not_yours_is_one_line(rootlet: Runner, words: str, tmp_path: Path) -> None:
     store = tmp_path / "roots.rtlt"
     assert rootlet("store", "build", "-o", store).code == 0  # everything is loaded now
     store.chmod(0o600)
+    theirs = tmp_path / "theirs"
+    theirs.mkdir(mode=0o700)
     os.seteuid(65534)
     try:
-        said = rootlet(*words.format(store=store).split())
+        said = rootlet(*words.format(store=store, theirs=theirs).split())
     finally:
         os.seteuid(0)
     assert said.code in (1, 2)
