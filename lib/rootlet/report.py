@@ -159,8 +159,6 @@ def _validity(der):
 
 def utc(seconds):
     """`seconds` since 1970 as text: "2026-11-21 03:40:12 UTC"."""
-    from time import gmtime
+    from .civil import calendar
 
-    if gmtime(0)[0] == 2000:
-        seconds -= 10957 * 86400  # the epoch of this port
-    return "%d-%02d-%02d %02d:%02d:%02d UTC" % gmtime(seconds)[:6]
+    return "%d-%02d-%02d %02d:%02d:%02d UTC" % calendar(seconds)
