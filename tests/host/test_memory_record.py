@@ -48,7 +48,7 @@ def test_the_page_says_what_is_recorded(record: Record) -> None:
     for name, text in memory_page.blocks(record):
         assert between(page, name) == text.strip(), f"{name} is out of date: make memory ARGS=--render"
         names.add(name)
-    assert names | {"psk"} == set(re.findall(r"<!-- (\S+): begin", page))  # that one is memory_psk.py's
+    assert names | {"psk"} == set(re.findall(r"<!-- (\S+): begin", page))  # that one is of test_memory_psk.py
 
 
 def test_the_plots_show_what_is_recorded_and_the_page_shows_them(record: Record) -> None:

@@ -242,23 +242,15 @@ class Bench(Workbench):
         words += [HOST, str(port), str(target.ca)]
         return words + ([str(self.mozilla), str(self.site)] if configuration.stores else [])
 
-    def path(self, packaging: str) -> str:
-        """MICROPYPATH."""
+    def environment_for(self, packaging: str, *further: Path) -> dict[str, str]:
+        """With a MICROPYPATH of the programs, rootlet and `further` folders."""
         library = [] if packaging == FROZEN else [self.library]
-        return ":".join([str(self.programs), *map(str, library), ".frozen"])
+        return {**os.environ, "MICROPYPATH": ":".join([str(self.programs), *map(str, (*library, *further)), ".frozen"])}
 
-    def measure(
-        self,
-        configuration: Configuration,
-        target: Target,
-        packaging: str,
-        tls_heap: str,
-        interpreter: Path,
-        guess: int | None = None,
-    ) -> Result:
-        """Watch the job once in an ample heap, then search for the least heap that it completes with, beginning with
-        `guess`."""
-        environment = {**os.environ, "MICROPYPATH": self.path(packaging)}
+    def watch(
+        self, configuration: Configuration, target: Target, interpreter: Path, environment: dict[str, str]
+    ) -> list[Phase]:
+        """Run the job once in an ample heap that module heap_peak looks at."""
         with self.around(configuration, target) as (port, more):
             watched = subprocess.run(
                 self.command(configuration, target, port, interpreter, WATCHED_HEAP_BYTES, "watch"),
@@ -270,8 +262,18 @@ class Bench(Workbench):
             )
         if watched.returncode:
             raise MeasurementError(f"{configuration.key} failed: {(watched.stdout + watched.stderr).strip()[-500:]}")
-        phases = [Phase(*values) for values in json.loads(watched.stdout.strip().splitlines()[-1])]
+        return [Phase(*values) for values in json.loads(watched.stdout.strip().splitlines()[-1])]
 
+    def least(
+        self,
+        configuration: Configuration,
+        target: Target,
+        interpreter: Path,
+        environment: dict[str, str],
+        low: int,
+        guess: int | None = None,
+    ) -> tuple[int, str]:
+        """The least heap, `low` bytes or more, that the job completes with; and what it said there."""
         said: dict[int, str] = {}
 
         def works(heap_bytes: int) -> tuple[bool, str]:
@@ -280,16 +282,31 @@ class Bench(Workbench):
                 worked, said[heap_bytes] = completes(command, RUN_LIMIT_S, {**environment, **more})
                 return worked, said[heap_bytes]
 
+        found = least_size(works, low, HIGH_BYTES, STEP_BYTES, guess=guess)
+        return found, said[found]
+
+    def measure(
+        self,
+        configuration: Configuration,
+        target: Target,
+        packaging: str,
+        tls_heap: str,
+        interpreter: Path,
+        guess: int | None = None,
+    ) -> Result:
+        """Watch the job, then search for its least heap, beginning with `guess`."""
+        environment = self.environment_for(packaging)
+        phases = self.watch(configuration, target, interpreter, environment)
         low = LOW_BYTES if tls_heap == PYTHON_HEAP else LOW_SYSTEM_BYTES
-        least = least_size(works, low, HIGH_BYTES, STEP_BYTES, guess=guess)
-        free = tuple(map(int, said[least].split())) if configuration is PREFLIGHT else ()
+        least, said = self.least(configuration, target, interpreter, environment, low, guess)
+        free = tuple(map(int, said.split())) if configuration is PREFLIGHT else ()
         return Result(
             target.key_kind, configuration.key, packaging, tls_heap, least, preflight_bytes=free, phases=phases
         )
 
     def again(self, result: Result, target: Target, interpreter: Path) -> Result:
         """`result` with the heap, not smaller than its least, in which a hundred connections in a row succeed."""
-        environment = {**os.environ, "MICROPYPATH": self.path(result.packaging)}
+        environment = self.environment_for(result.packaging)
         for heap_bytes in range(result.least_heap_bytes, HIGH_BYTES, AGAIN_STEP_BYTES):
             command = self.command(AGAIN, target, target.port, interpreter, heap_bytes, "complete")
             if completes(command, AGAIN_LIMIT_S, environment)[0]:
