@@ -6,10 +6,13 @@ import hashlib
 import json
 import os
 import resource
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from rootlet_host.app import app
 from rootlet_host.catalogue import load
 from rootlet_host.errors import HostError, UsageError
@@ -49,7 +52,8 @@ def fetch(downloader: Downloader, lock: LockFile) -> Path:
 
 
 def left_behind(downloader: Downloader) -> list[str]:
-    return sorted(path.name for path in downloader.cache.iterdir())
+    """Besides the file by which runs take turns, which stays."""
+    return sorted(path.name for path in downloader.cache.iterdir() if path.name != ".lock")
 
 
 # --- the page -----------------------------------------------------------------------------------------------------
@@ -294,6 +298,57 @@ def test_a_cache_that_may_not_be_written_is_named(site: FirmwareSite, downloader
     finally:
         os.seteuid(0)
     assert left_behind(downloader) == []
+
+
+def test_two_downloads_at_once_take_turns_and_the_second_uses_what_the_first_fetched(
+    site: FirmwareSite, downloader: Downloader, lock: LockFile
+) -> None:
+    entry = site.publish(NAME, IMAGE, gate=threading.Event())
+    with Downloader(site.url, downloader.cache) as another, ThreadPoolExecutor() as pool:
+        first = pool.submit(fetch, downloader, lock)
+        assert entry.asked.wait(10)
+        waiting = threading.Event()
+        release = another.releases(C3)[0]
+        second = pool.submit(another.get, release, C3, LockFile(lock.path), lambda *_: waiting.set())
+        assert waiting.wait(10)
+        assert not second.done()
+        entry.gate.set()
+        assert first.result(10).read_bytes() == second.result(10)[0].read_bytes() == IMAGE
+    assert len(entry.requests) == 1
+    assert left_behind(downloader) == [NAME]
+
+
+def test_a_download_that_another_one_holds_up_for_too_long_is_refused_with_a_remedy(
+    site: FirmwareSite, downloader: Downloader, lock: LockFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.publish(NAME, IMAGE)
+    downloader.cache.mkdir(parents=True)
+    monkeypatch.setattr(download, "_TURN_S", 0.1)
+    with FileLock(downloader.cache / ".lock"), pytest.raises(HostError, match="another rootlet") as caught:
+        fetch(downloader, lock)
+    assert "ROOTLET_CACHE" in caught.value.remedy
+    assert fetch(downloader, lock).read_bytes() == IMAGE
+
+
+def test_for_a_file_that_is_there_nothing_is_written_into_the_cache(
+    site: FirmwareSite, downloader: Downloader, lock: LockFile
+) -> None:
+    entry = site.publish(NAME, IMAGE)
+    path = fetch(downloader, lock)
+    (downloader.cache / ".lock").unlink()
+    assert fetch(downloader, lock) == path
+    assert left_behind(downloader) == [NAME]
+    assert not (downloader.cache / ".lock").exists()
+    assert len(entry.requests) == 1
+
+
+def test_what_another_run_recorded_meanwhile_stays_recorded(lock: LockFile) -> None:
+    another = LockFile(lock.path)
+    assert lock.record("a.bin", "1" * 64, 1, "https://x/a.bin")
+    assert another.record("b.bin", "2" * 64, 1, "https://x/b.bin")
+    assert set(LockFile(lock.path).pins) == {"a.bin", "b.bin"}
+    with pytest.raises(HashMismatch):
+        lock.record("b.bin", "3" * 64, 1, "https://x/b.bin")
 
 
 def test_a_file_for_another_chip_under_the_right_name_is_refused(

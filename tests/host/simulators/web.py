@@ -12,7 +12,8 @@ from typing import Any
 
 @dataclass
 class Published:
-    """One file. `cut_at` ends each answer after so many bytes; `cuts` says how many answers are cut."""
+    """One file. `cut_at` ends each answer after so many bytes; `cuts` says how many answers are cut; a request sets
+    `asked`, and is answered when `gate` is set."""
 
     data: bytes
     etag: str | None = '"v1"'
@@ -24,6 +25,8 @@ class Published:
     redirect: str | None = None
     chunked: bool = False
     wrong_range: bool = False
+    gate: threading.Event | None = None
+    asked: threading.Event = field(default_factory=threading.Event)
     requests: list[dict[str, str]] = field(default_factory=list)
 
 
@@ -89,6 +92,9 @@ class FirmwareSite:
             self._send(handler, 404, b"<!DOCTYPE html><html>Not found</html>", "text/html")
             return
         entry.requests.append({name.lower(): value for name, value in handler.headers.items()})
+        entry.asked.set()
+        if entry.gate is not None:
+            entry.gate.wait(30)
         if entry.redirect is not None:
             handler.send_response(302)
             handler.send_header("Location", entry.redirect)

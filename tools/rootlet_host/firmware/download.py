@@ -11,7 +11,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
@@ -20,6 +20,7 @@ from urllib.parse import urljoin, urlsplit
 
 import httpx
 import platformdirs
+from filelock import FileLock, Timeout
 
 from .. import __version__
 from ..catalogue import Board
@@ -38,6 +39,7 @@ MAX_PAGE_BYTES = 4 * 1024 * 1024
 _ATTEMPTS = 3
 _BLOCK = 64 * 1024
 _TIMEOUT = httpx.Timeout(30.0, connect=15.0)
+_TURN_S = 300.0  # how long another run of rootlet may take for its download
 
 _NAME = re.compile(
     r"(?P<prefix>[A-Z0-9_]+(?:-[A-Z0-9_]+)?)-(?P<date>\d{8})-(?:unstable-)?"
@@ -201,24 +203,43 @@ class Downloader:
 
     def _get(self, release: Release, board: Board, lock: LockFile, report: Report | None) -> tuple[Path, Image]:
         path = self.cache / release.name
-        self.cache.mkdir(parents=True, exist_ok=True)
-        if path.is_file():
-            data = path.read_bytes()
-            image = self._accept(data, release, board, lock, path)
+        if not path.is_file():
+            self.cache.mkdir(parents=True, exist_ok=True)
             if report is not None:
-                report(len(data), len(data))
-            return path, image
-        part = self.cache / f"{release.name}.part"
-        self._fetch(release.url, part, report)
-        data = part.read_bytes()
+                report(0, None)
+            with self._turn():
+                if not path.is_file():  # nobody else has fetched it meanwhile
+                    return path, self._download(path, release, board, lock, report)
+        data = path.read_bytes()
+        image = self._accept(data, release, board, lock, path)
+        if report is not None:
+            report(len(data), len(data))
+        return path, image
+
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[None]:
+        """One run of rootlet at a time downloads into the cache: what has arrived of a file has one place there."""
         try:
-            image = self._accept(data, release, board, lock, None)
+            with FileLock(self.cache / ".lock", timeout=_TURN_S):
+                yield
+        except Timeout as error:
+            raise HostError(
+                f"another rootlet has been downloading into {self.cache} for {_TURN_S:.0f} s",
+                remedy=f"wait for it, end it, or name another folder with {CACHE_ENVIRONMENT}",
+            ) from error
+
+    def _download(self, path: Path, release: Release, board: Board, lock: LockFile, report: Report | None) -> Image:
+        """Fetch a file, or the rest of it, and give it its name once it is found good."""
+        part = path.with_name(f"{path.name}.part")
+        self._fetch(release.url, part, report)
+        try:
+            image = self._accept(part.read_bytes(), release, board, lock, None)
         except HostError:
             _forget(part)
             raise
         part.replace(path)
         _forget(part)
-        return path, image
+        return image
 
     def _accept(self, data: bytes, release: Release, board: Board, lock: LockFile, cached: Path | None) -> Image:
         try:

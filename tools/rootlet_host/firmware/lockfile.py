@@ -81,7 +81,11 @@ class LockFile:
         return True
 
     def record(self, name: str, sha256: str, size: int, url: str) -> bool:
-        """Pin `name` if it is new (True), else hold it to its pin (False)."""
+        """Pin `name` if it is new (True), else hold it to its pin (False).
+
+        The file is read again before: another run may have pinned files since.
+        """
+        self.pins = self._read()
         if self.require(name, sha256):
             return False
         self.pins[name] = Pin(sha256, size, url)
