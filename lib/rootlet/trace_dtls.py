@@ -4,7 +4,7 @@ from micropython import const
 
 from .dtls import DatagramHandshake, DatagramObserver
 from .trace import PHASES, RECORDS, closed, traced
-from .wire import Offered, alert_name, message_name, tell_hello, type_name
+from .wire import Offered, message_name, tell_alert, tell_hello, type_name
 
 # As in dtls.py.
 _ALERT = const(21)
@@ -73,9 +73,7 @@ def tell(journal, direction, data):
             at = start + size
             if kind == _ALERT:
                 if clear and size == 2:
-                    level = "fatal" if data[start] == 2 else "warning"
-                    name = alert_name(data[start + 1])
-                    journal.event(PHASES, "alert", "direction", direction, "alert", name, "severity", level)
+                    tell_alert(journal, direction, data[start], data[start + 1])
                 else:
                     journal.event(PHASES, "alert", "direction", direction, "alert", "encrypted")
             while kind == _HANDSHAKE and clear and start + _MESSAGE_HEADER <= min(at, len(data)):

@@ -18,20 +18,10 @@ _MESSAGES = {
     20: "finished",
     22: "certificate_status",
 }
-# RFC 8446, 6.2 and RFC 5246, 7.2. One string takes half the room of a table of strings.
-_ALERTS = (
-    const(" 0=close_notify 10=unexpected_message 20=bad_record_mac 22=record_overflow 40=handshake_failure"
-    " 42=bad_certificate 43=unsupported_certificate 44=certificate_revoked 45=certificate_expired"
-    " 46=certificate_unknown 47=illegal_parameter 48=unknown_ca 49=access_denied 50=decode_error 51=decrypt_error"
-    " 70=protocol_version 71=insufficient_security 80=internal_error 86=inappropriate_fallback 90=user_canceled"
-    " 100=no_renegotiation 109=missing_extension 110=unsupported_extension 112=unrecognized_name"
-    " 113=bad_certificate_status_response 115=unknown_psk_identity 116=certificate_required"
-    " 120=no_application_protocol ")
-)
-
 _CHANGE_CIPHER_SPEC = const(20)
 _ALERT = const(21)
 _HANDSHAKE = const(22)
+_FATAL = const(2)
 _SERVER_HELLO = const(2)
 _HELLO_BYTES = const(71)  # up to the cipher suite, with the longest session identifier: RFC 5246, 7.4.1.3
 _CERTIFICATE = const(11)
@@ -40,19 +30,24 @@ _DECISIONS = const(2)
 _RECORDS = const(3)
 
 
-def alert_name(number):
-    at = _ALERTS.find(" %d=" % number)
-    if at < 0:
-        return "number %d" % number
-    return _ALERTS[_ALERTS.find("=", at) + 1 : _ALERTS.find(" ", at + 1)]
-
-
 def type_name(number):
     return _TYPES.get(number) or "type %d" % number
 
 
 def message_name(number):
     return _MESSAGES.get(number) or "type %d" % number
+
+
+def tell_alert(journal, direction, level, number):
+    """Tells an alert in clear (RFC 5246, 7.2)."""
+    try:
+        from .alerts import name
+
+        what = name(number)
+    except MemoryError:
+        what = "number %d" % number  # Mbed TLS called: what is traced must not fail for want of a word
+    severity = "fatal" if level == _FATAL else "warning"
+    journal.event(_PHASES, "alert", "direction", direction, "alert", what, "severity", severity)
 
 
 def tell_hello(journal, data):
@@ -210,9 +205,7 @@ class Records:
             self._small_got += 1
             at += 1
             if self._small_got == 2:
-                level = "fatal" if self._small[0] == 2 else "warning"
-                name = alert_name(self._small[1])
-                self._journal.event(_PHASES, "alert", "direction", self._direction, "alert", name, "severity", level)
+                tell_alert(self._journal, self._direction, self._small[0], self._small[1])
 
     def _messages(self, data, at, end):
         while at < end:

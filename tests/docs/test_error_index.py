@@ -71,7 +71,7 @@ def test_explain_says_of_each_name_what_the_page_says() -> None:
 
 
 def test_every_number_that_the_board_translates_is_on_the_page() -> None:
-    source = (REPOSITORY / "lib/rootlet/diagnosis.py").read_text(encoding="utf-8")
+    source = (REPOSITORY / "lib/rootlet/codes.py").read_text(encoding="utf-8")
     table = source.split("_FAILURES = const(")[1].split(")")[0]
     numbers = re.findall(r"^([0-9a-f]{4})\|", table, re.MULTILINE)
     assert len(numbers) > 8

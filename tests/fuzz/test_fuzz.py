@@ -93,7 +93,7 @@ FAULTS = (
     ("policy", "policy.py", "except (ValueError, IndexError):", "except ZeroDivisionError:"),
     ("names", "names.py", 'if dot < 1 or host.find(b".", dot + 1) < 0:', "if dot < 1:"),
     ("observer", "flight.py", "n <= MAX_NAME", "n"),
-    ("diagnosis", "diagnosis.py", "elif code <= 0:", "elif code == 0:"),
+    ("diagnosis", "codes.py", "elif code <= 0:", "elif code == 0:"),
     ("wire", "wire.py", "self._small_got = 0\n        kind", "kind"),
 )
 

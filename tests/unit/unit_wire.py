@@ -2,7 +2,8 @@
 
 import flight
 import make
-from rootlet.wire import Records, alert_name
+from rootlet import alerts
+from rootlet.wire import Records
 
 CHAIN = flight.certificate_message(make.certificate())
 HELLO = flight.message(2, b"\x03\x03" + bytes(32) + b"\x20" + b"s" * 32 + b"\xc0\x2b\0" + b"\0\0")
@@ -46,8 +47,8 @@ def test_alerts_are_named_until_they_are_encrypted():
         assert told(flight.record(b"\x01\0", flight.ALERT), size)[1:] == [("alert", "in", "close_notify", "warning")]
         encrypted = flight.record(bytes(26), flight.ALERT)
         assert told(change + encrypted, size)[-1] == ("alert", "in", "encrypted")
-    assert alert_name(200) == "number 200"
-    assert alert_name(120) == "no_application_protocol"
+    assert alerts.name(200) == "number 200"
+    assert alerts.name(120) == "no_application_protocol"
 
 
 def test_nothing_of_what_is_encrypted_is_taken_for_a_message():

@@ -96,20 +96,20 @@ def _rules() -> Iterator[tuple[str, ...]]:
         yield (f"`{name}`", text, entry.remedy, entry.source)
 
 
-def _lines(name: str) -> list[list[str]]:
-    """The table `name` of lib/rootlet/diagnosis.py: one line an entry, fields between bars."""
-    tree = ast.parse((device_library() / "rootlet" / "diagnosis.py").read_text(encoding="utf-8"))
+def _lines(module: str, name: str) -> list[list[str]]:
+    """The table `name` of a device module: one line an entry, fields between bars."""
+    tree = ast.parse((device_library() / "rootlet" / f"{module}.py").read_text(encoding="utf-8"))
     for node in tree.body:
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == name:
             value = node.value.args[0] if isinstance(node.value, ast.Call) else node.value
             return [line.split("|") for line in str(ast.literal_eval(value)).strip().splitlines()]
-    raise SystemExit(f"lib/rootlet/diagnosis.py has no table {name}: change tools/dev/error_index.py with it")
+    raise SystemExit(f"lib/rootlet/{module}.py has no table {name}: change tools/dev/error_index.py with it")
 
 
 def _mbedtls(digits: str) -> tables.Explanation:
     entry = tables.mbedtls(int(digits, 16))
     if entry is None:
-        raise SystemExit(f"lib/rootlet/diagnosis.py has 0x{digits}, which is no code of Mbed TLS")
+        raise SystemExit(f"lib/rootlet/codes.py or diagnosis.py has 0x{digits}, which is no code of Mbed TLS")
     return entry
 
 
@@ -118,7 +118,7 @@ def _kind(text: str) -> str:
 
 
 def _numbers() -> Iterator[tuple[str, ...]]:
-    for digits, kind, words in _lines("_FAILURES"):
+    for digits, kind, words in _lines("codes", "_FAILURES"):
         entry = _mbedtls(digits)
         yield (f"`{entry.code}`", f"`{entry.name}`", f"`{_kind(kind)}`", words)
     source = (device_library() / "rootlet" / "diagnosis.py").read_text(encoding="utf-8")
@@ -132,13 +132,13 @@ def _numbers() -> Iterator[tuple[str, ...]]:
 
 
 def _verdicts() -> Iterator[tuple[str, str, str]]:
-    for text, kind, words in _lines("_REASONS"):
+    for text, kind, words in _lines("refusals", "_REASONS"):
         yield text, _kind(kind), words
 
 
 def _alerts() -> Iterator[tuple[str, str, str]]:
-    for number, name, words in _lines("_ALERTS"):
-        if not words:  # 42 … 46: the condition in diagnosis.py
+    for number, name, words in _lines("alerts", "_ALERTS"):
+        if not words:  # 42 … 46: the condition in alerts.py
             words = "refuses this board's client certificate"
             if not 42 <= int(number) <= 46:
                 cause = tables.alerts()[int(number)].cause

@@ -17,9 +17,9 @@ STUBS = REPOSITORY / "typings" / "rootlet"
 # Modules that no application imports: what the others are made of. They have no stubs.
 INTERNAL = frozenset(
     {
-        *("addresses", "beginning", "cadata", "civil", "constraints", "diagnosis", "dial", "fetch", "flight"),
-        *("http_faults", "http_fields", "integrity", "judging", "names", "policy", "probe", "rules", "selftest"),
-        *("settings", "signature", "store", "times", "update_state", "webpki", "wire"),
+        *("addresses", "alerts", "beginning", "cadata", "civil", "codes", "constraints", "diagnosis", "dial", "fetch"),
+        *("flight", "http_faults", "http_fields", "integrity", "judging", "names", "policy", "probe", "refusals"),
+        *("rules", "selftest", "settings", "signature", "store", "times", "update_state", "webpki", "wire"),
         *("modem.bring_up", "modem.network_time", "modem.tcp", "modem.unsolicited", "trace_dtls"),
         *("web.download", "web.inflate", "web.link", "web.message", "web.proxy", "web.redirect"),
     }
