@@ -25,6 +25,7 @@ def load_driver() -> Any:
 
     if "rootlet" not in sys.modules:
         package = types.ModuleType("rootlet")
+        package.remembered_s = 0  # type: ignore[attr-defined]
         package.__path__ = [str(Path(__file__).resolve().parents[2] / "lib" / "rootlet")]
         sys.modules["rootlet"] = package
     import rootlet.modem

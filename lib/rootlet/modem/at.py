@@ -62,9 +62,9 @@ class Channel:
 
     def reset(self):
         """Forgets the job and all that was half done."""
-        self.job = self._out = self._sink = self.echo = None
+        self.job = self._out = self._sink = None
         self._n = self._out_at = self._got = self._want = self._after = 0
-        self._cr = self.prompt = False
+        self._cr = self.prompt = self._graced = False
         self.deadline_ms = 0
 
     def start(self, job):
@@ -76,11 +76,15 @@ class Channel:
         ticks_diff = self.clock.ticks_diff
         now = self.clock.ticks_ms()
         gap = ticks_diff(now, self._pumped_ms)
-        if gap > _UNWATCHED_MS:
-            # The application did something else: the answer may have been waiting here all the time.
+        if gap > _UNWATCHED_MS and not self._graced:
+            # The application did something else: the answer may have been waiting here all the time. Once for each
+            # wait: an application that always does so must learn of a modem that is silent too.
+            self._graced = True
             self.deadline_ms = self.clock.ticks_add(self.deadline_ms, gap)
         self._pumped_ms = now
         moved = self._push()
+        if moved:
+            self._graced = False
         left = _BURST
         while left > 0:
             n = self._uart.any()
@@ -107,6 +111,7 @@ class Channel:
         self._push()
 
     def wait(self, timeout_ms):
+        self._graced = False
         self.deadline_ms = self.clock.ticks_add(self.clock.ticks_ms(), timeout_ms)
 
     def take(self, sink, n):
@@ -128,7 +133,6 @@ class Channel:
         """
         # No password or PIN may get into a message.
         name = text.split("=")[0]
-        self.echo = text.encode()
         prefix = prefix.encode()
         final = final.encode()
         answer = ""
@@ -170,6 +174,15 @@ class Channel:
             pass
         except ModemError as e:
             error = e
+        except OSError as e:  # of the UART
+            error = ModemError(EIO, "the UART fails: " + str(e))
+        except BaseException:
+            # Ctrl-C, or no memory. Such a job is over, and must not look as if it had come to its end.
+            self._end(ModemError(EIO, "what the modem was told was interrupted"))
+            raise
+        self._end(error)
+
+    def _end(self, error):
         self.job = None
         self._on_end(error)
 
@@ -220,3 +233,24 @@ class Channel:
 def words(line):
     """A line as str, whatever noise is in it."""
     return "".join([chr(c) if 32 <= c < 127 else "?" for c in line])
+
+
+def answer(job, result):
+    """Job: runs `job` of the application, and appends to `result` what it returns or raises."""
+    try:
+        result.append((yield from job))
+    except Refused as error:
+        result.append(error)
+    except ModemError:
+        raise
+    except Exception as error:
+        # The job itself is wrong. Where it was in its talk with the modem, nobody knows.
+        result.append(error)
+        raise ModemError(EIO, "a job failed: " + repr(error))
+
+
+def quotable(text):
+    """Raises ValueError unless `text` can stand between quotation marks in a command."""
+    for c in text:
+        if not " " <= c <= "~" or c == '"':
+            raise ValueError("a character that no AT command can carry in " + repr(text))

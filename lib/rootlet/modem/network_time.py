@@ -2,7 +2,7 @@
 
 from errno import ETIMEDOUT
 
-from .at import ModemError, Refused
+from .at import ModemError, Refused, is_error, quotable
 
 # A modem that was told no time starts its clock in 2004.
 _FIRST_YEAR = 22
@@ -10,6 +10,11 @@ _FIRST_YEAR = 22
 
 def read(modem, server=None):
     """Job: seconds since 1970, or None. AT Command Manual, AT+CCLK and AT+CLTS; NTP Application Note V1.01."""
+    quotable(server or "")
+    return _read(modem, server)
+
+
+def _read(modem, server):
     if server:
         try:
             yield from _ask_server(modem, server)
@@ -40,9 +45,6 @@ def parse(answer):
 
 def _ask_server(modem, server):
     """Lets the modem set its clock by SNTP."""
-    from .sim800 import quotable
-
-    quotable(server)
     command = modem.channel.command
     yield from command('AT+SAPBR=3,1,"CONTYPE","GPRS"')
     yield from command('AT+SAPBR=3,1,"APN","%s"' % modem.apn)
@@ -57,5 +59,5 @@ def _ask_server(modem, server):
         line = yield
         if line is None:
             raise ModemError(ETIMEDOUT, "the modem's time server does not answer")
-        if line[:7] == b"+CNTP: " or line == b"ERROR":
+        if line[:7] == b"+CNTP: " or is_error(line):
             return

@@ -12,7 +12,7 @@ from sys import modules
 from micropython import const
 
 from . import tcp, unsolicited
-from .at import Channel, ModemError, Refused
+from .at import Channel, ModemError, answer, quotable
 from .stream import CLOSED, CLOSING, OPEN, WAITING, ModemStream
 
 DOWN = const(0)
@@ -102,8 +102,8 @@ class SIM800:
 
     def signal(self):
         """Strength in dBm, None if unknown (AT+CSQ; 3GPP TS 27.007, 8.5)."""
-        level = int(self.ask(self.channel.command("AT+CSQ", _ANSWER_MS, "+CSQ: ")).split(",")[0])
-        return None if level > 31 else 2 * level - 113
+        level = tcp.number(self.ask(self.channel.command("AT+CSQ", _ANSWER_MS, "+CSQ: ")).split(",")[0])
+        return 2 * level - 113 if 0 <= level <= 31 else None
 
     def network_time(self, server=None):
         """Seconds since 1970 as the network says, None if it says nothing. `server`: let the modem ask it by SNTP.
@@ -135,6 +135,10 @@ class SIM800:
         except OSError as error:  # of the UART
             self.lose(EIO, "the UART fails: " + str(error))
             return False
+        except BaseException:
+            # Ctrl-C, or no memory: bytes may have been lost between here and the modem.
+            self.lose(EIO, "what the modem was told was interrupted")
+            raise
 
     # For streams.
 
@@ -163,13 +167,16 @@ class SIM800:
             raise ModemError(ETIMEDOUT, what)
 
     def _drive(self, waiting):
-        while True:
-            try:
-                next(waiting)
-            except StopIteration as result:
-                return result.value
-            if not self.pump():
-                self.clock.sleep_ms(1)
+        try:
+            while True:
+                try:
+                    next(waiting)
+                except StopIteration as result:
+                    return result.value
+                if not self.pump():
+                    self.clock.sleep_ms(1)
+        finally:
+            waiting.close()
 
     async def _drive_async(self, waiting):
         from asyncio import sleep_ms
@@ -201,13 +208,18 @@ class SIM800:
     def _answer(self, job, deadline_ms):
         yield from self._rise(deadline_ms)
         result = []
-        self._asked.append((job, result))
-        while not result:
-            if self.state != UP:
-                raise self.failure
-            self._check_deadline(deadline_ms, "the modem is busy")
-            yield
-        if isinstance(result[0], ModemError):
+        question = (job, result)
+        self._asked.append(question)
+        try:
+            while not result:
+                if self.state != UP:
+                    raise self.failure
+                self._check_deadline(deadline_ms, "the modem is busy")
+                yield
+        finally:
+            if question in self._asked:  # nobody waits for the answer any more
+                self._asked.remove(question)
+        if isinstance(result[0], Exception):
             raise result[0]
         return result[0]
 
@@ -234,7 +246,7 @@ class SIM800:
 
     def _next_job(self):
         if self._asked:
-            return self._ask(*self._asked.pop(0))
+            return answer(*self._asked.pop(0))
         for _ in range(len(self.streams)):
             stream = self.streams.pop(0)
             if stream.state == CLOSED:
@@ -256,12 +268,6 @@ class SIM800:
                 if not stream.peer_closed and self.clock.ticks_diff(now, stream.checked_ms) >= self.quiet_ms:
                     stream.checked_ms = now
                     return tcp.look(self, stream)
-
-    def _ask(self, job, result):
-        try:
-            result.append((yield from job))
-        except Refused as error:
-            result.append(error)
 
     # For the channel.
 
@@ -289,10 +295,3 @@ class SIM800:
         for stream in streams:
             stream.fail(ECONNABORTED)
             stream.state = CLOSED
-
-
-def quotable(text):
-    """Raises ValueError unless `text` can stand between quotation marks in a command."""
-    for c in text:
-        if not " " <= c <= "~" or c == '"':
-            raise ValueError("a character that no AT command can carry in " + repr(text))

@@ -156,7 +156,7 @@ def fetch(modem, stream):
     numbers = words(line[len(head) :]).split(",")
     n = number(numbers[0])
     left = number(numbers[-1])
-    if len(numbers) != 2 or not 0 <= n <= len(stream.rx) or left < 0:
+    if len(numbers) != 2 or not 0 <= n <= len(stream.rx) or left < 0 or (left and not n):
         raise ModemError(EIO, "the modem's answer is damaged")
     if n:
         channel.take(stream.rx, n)

@@ -31,7 +31,8 @@ def take(modem, line):
     elif line[:2] == b"AT" or line == b"RDY" or line.endswith(b"POWER DOWN"):
         # An echo comes from a modem that forgot ATE0.
         if modem.state == _UP or (modem.state == _RISING and not modem.waking):
-            modem.lose(ECONNABORTED, "the modem was reset: " + words(line))
+            # What follows = may be a PIN or a password.
+            modem.lose(ECONNABORTED, "the modem was reset: " + words(line.split(b"=")[0]))
     elif modem.state != _UP:
         return line == b"RING" or line[:1] == b"*"
     elif line == b"+PDP: DEACT":

@@ -22,7 +22,6 @@ class Channel:
     received: int
     heard_ms: Ticks
     job: Generator[None, Any, Any] | None
-    echo: bytes | None
     prompt: bool
     deadline_ms: Ticks
     def __init__(
@@ -44,3 +43,5 @@ class Channel:
     ) -> Generator[None, Any, str]: ...
 
 def words(line: bytes) -> str: ...
+def answer(job: Generator[None, Any, Any], result: list[Any]) -> Generator[None, Any]: ...
+def quotable(text: str) -> None: ...
