@@ -50,6 +50,7 @@ def _options(
 app = Commands(
     "rootlet",
     "Verified TLS for MicroPython boards: flash and examine them, build and push their trust stores.\n\n"
+    "To begin without a board: rootlet demo, rootlet virtual.\n\n"
     "Exit codes: 0 done, 1 failed, 2 wrong usage or environment, 130 interrupted.",
     callback=_options,
     pretty_exceptions_enable=False,

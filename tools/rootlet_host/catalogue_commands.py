@@ -7,7 +7,7 @@ from rich.table import Table
 
 from .catalogue import Board, load, tls_verdict
 from .options import JsonOption, OptionalBoardArgument
-from .output import out, print_json, print_table, say
+from .output import err, out, print_json, print_table, remark, say
 
 _RNG = {"yes": "yes", "no": "no", "radio": "with radio on", None: "unknown"}
 
@@ -16,7 +16,7 @@ def boards(
     board_id: OptionalBoardArgument = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the boards of the catalogue, or say what one can do, what not and why."""
+    """List the boards, or say what one can do, what not and why."""
     catalogue = load()
     if board_id is not None:
         board = catalogue.get(board_id)
@@ -29,21 +29,21 @@ def boards(
         print_json([board.as_json() for board in catalogue])
         return
     table = Table(box=None, pad_edge=False)
-    for title in ("Board", "Chip", "RAM KiB", "File system", "Network", "Hardware RNG", "TLS", "Ways to flash"):
-        table.add_column(title, no_wrap=title in ("Board", "Chip"))
+    for title in ("Board", "TLS", "Network", "RNG", "RAM KiB", "Chip"):  # a line for each, in 80 columns
+        table.add_column(title)
     for board in catalogue:
         reasons, _ = tls_verdict(board)
         table.add_row(
             board.id,
-            board.chip,
-            _number(board.ram_kib) + (" + PSRAM" if board.psram else ""),
-            _file_system(board),
+            "no" if board.tls is False else ("PSK only" if reasons else "yes"),
             ", ".join(board.network) or "none",
-            _RNG[board.rng],
-            "no" if board.tls is False else ("no certificates" if reasons else "yes"),
-            ", ".join(board.methods),
+            _RNG[board.rng].removeprefix("with "),
+            _number(board.ram_kib) + (" + PSRAM" if board.psram else ""),
+            board.chip,
         )
     print_table(table)
+    if err.is_terminal:
+        remark("rootlet boards BOARD says the rest, and how that board is flashed.")
 
 
 def _number(value: int | None) -> str:

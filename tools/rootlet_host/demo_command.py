@@ -46,7 +46,7 @@ def demo(
         int, typer.Option(metavar="SECONDS", min=0, max=604_800, help="Repeat until Ctrl-C. 0: once.")
     ] = 0,
 ) -> None:
-    """Run the application as on a board: boot.py, then main.py, a verified GET, a report."""
+    """Run the application as on a board: a verified GET and a report."""
     if url is not None:
         check_url(url)
     program = _program(interpreter) if interpreter is not None else find_micropython()

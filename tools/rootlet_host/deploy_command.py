@@ -11,6 +11,7 @@ import typer
 from . import board_config, catalogue
 from .board.transport import Board, BoardInfo
 from .deploy import (
+    LIBRARY,
     Deployment,
     Payload,
     compile_library,
@@ -31,6 +32,7 @@ _STORE = Path(board_config.DEFAULT_STORE)
 _NEXT_CYCLE, _PROMPT = "next in ", ">>> "
 _BANNER_END = 'Type "help()"'
 _FAILURE = "\n  ! "
+_SENT = ("sent", "would send")
 _WHERE = "say there where it goes"
 
 
@@ -73,9 +75,11 @@ def deploy_command(
     ] = 90,
     as_json: JsonOption = False,
 ) -> None:
-    """Put rootlet, its configuration and the trust stores on a board, restart it, show its first report.
+    """Put rootlet, its configuration and trust stores on a board.
 
-    Only what differs is sent. Other files on the board stay as they are.
+    Only what differs is sent, and other files on the board stay as they are.
+
+    Then it restarts, and its first report is shown.
     """
     settings = _settings(config, url)
     where = str(config) if config.exists() else "--url"
@@ -139,7 +143,8 @@ def _settings(config: Path, url: str | None) -> dict[str, Any]:
         return {"job": {"url": url}}
     if not config.exists() and config == _CONFIG:
         raise UsageError(
-            f"there is no {config}", remedy="write one as in docs/deploy.md, or give --url https://host/path"
+            f"there is no {config}",
+            remedy='give --url https://HOST/, or write one with the lines [job] and url = "https://HOST/"',
         )
     settings = board_config.read_toml(config)
     if url is not None:
@@ -231,12 +236,16 @@ def _show(done: Deployment, dry_run: bool) -> None:
     info = done.info
     machine = info.machine or info.platform
     say(f"{info.port}: MicroPython {info.version_text} on {machine}")
-    shown = 0
-    for file in done.files:
-        if file.state != "unchanged":
+    changes = [file for file in done.files if file.state != "unchanged"]
+    library = info.path(LIBRARY) + "/"
+    for state in _SENT:  # a line for all modules: there are eighty
+        sizes = [file.size for file in changes if file.state == state and file.path.startswith(library)]
+        if sizes:
+            say(f"  {state:12} {library}  {len(sizes)} file{'s' * (len(sizes) > 1)}, {sum(sizes)} bytes")
+    for file in changes:
+        if file.state not in _SENT or not file.path.startswith(library):
             say(f"  {file.state:12} {file.path}" + (f"  {file.size} bytes" if file.size else ""))
-            shown += 1
-    if not shown:
+    if not changes:
         say("  every file is there already")
     if done.store is not None:
         text = f"sequence {done.store['sequence']} {done.store['result']} in {done.store['path']}"

@@ -25,6 +25,11 @@ class _Command(TyperCommand):
     def get_params(self, ctx: Any) -> list[Any]:
         return _without_flag_types(super().get_params(ctx))
 
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """The arguments as they are named here: typer would put braces and second brackets around them."""
+        arguments = [p.metavar for p in self.get_params(ctx) if p.param_type_name == "argument"]
+        return [self.options_metavar or "", *arguments]
+
 
 class _Group(TyperGroup):
     def get_params(self, ctx: Any) -> list[Any]:
@@ -77,7 +82,7 @@ OptionalBoardArgument = Annotated[
     ),
 ]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
-ForceOption = Annotated[bool, typer.Option("--force", help="Replace what exists, also keys.")]
+ForceOption = Annotated[bool, typer.Option("--force", help="Replace files that exist, keys included.")]
 DirectoryOption = Annotated[Path, typer.Option("--directory", "-d", metavar="DIR", help="Where to write the files.")]
 NoPassphraseOption = Annotated[
     bool, typer.Option("--no-passphrase", help="Leave the key unencrypted; only file permissions protect it.")

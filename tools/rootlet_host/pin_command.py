@@ -30,7 +30,7 @@ def pin(
     sources: SourcesOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Print the pins of a server's verified chain, or of what is in a file.
+    """Print the pins of a server's verified chain or of a file.
 
     A file may also hold the key of a certificate that is yet to come: its pin is the backup.
     """

@@ -92,10 +92,11 @@ def provision(
     force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Put a device's key and certificate, or its pre-shared key, on a board.
+    """Put a device's certificate, or its pre-shared key, on a board.
 
-    Keys are made on this computer, in files that only you can read, and are never printed. The board's firmware must
-    show that it can use them before anything is written.
+    Keys are made on this computer, in files that only you can read, and are never printed.
+
+    The board's firmware must show that it can use them before anything is written.
     """
     if sum(option is not None for option in (cert, ca, psk)) != 1:
         raise UsageError("one of --cert, --ca and --psk is needed", remedy="see rootlet provision --help")

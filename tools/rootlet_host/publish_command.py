@@ -26,7 +26,9 @@ def publish(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Put signed stores into DIR for boards to fetch: the store, a JSON that describes it, and the history.
+    """Put signed stores into a folder for boards to fetch.
+
+    Beside each store lie a JSON that describes it and the history.
 
     A store with an older sequence than the one in DIR is refused. Nothing is written before every STORE was found good.
     """

@@ -36,7 +36,9 @@ def virtual(
     ] = "256K",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the port and nothing else.")] = False,
 ) -> None:
-    """Run MicroPython's Unix port like a board on USB: mpremote and every rootlet command can use it.
+    """Run a board without hardware: MicroPython's Unix port.
+
+    mpremote and every rootlet command take its port like that of a board on USB.
 
     Without --dir and --image the flash is empty and forgotten in the end.
     """

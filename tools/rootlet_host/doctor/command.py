@@ -33,7 +33,7 @@ def doctor_command(
     html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write a page with everything.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Examine a board: firmware, TLS, clock, random numbers, trust stores, memory, and a connection.
+    """Examine a board: firmware, clock, stores, memory, a connection.
 
     Its program is stopped meanwhile; nothing on its flash is changed. Exit code 1 if anything fails.
     """

@@ -31,7 +31,9 @@ def explain(
     ],
     as_json: JsonOption = False,
 ) -> None:
-    """Say what an error of Mbed TLS, MicroPython, rootlet or a modem means, and what to do about it.
+    """Say what an error means, and what to do about it.
+
+    It knows the errors of Mbed TLS, MicroPython, rootlet and modems.
 
     Exit code 1 if something among the errors is not known.
     """

@@ -73,7 +73,7 @@ def flash(
     lock: LockOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write MicroPython to a board, verify it, and show what the board says of itself."""
+    """Write MicroPython to a board, verify it, and show its version."""
     if parity not in ("even", "none"):
         raise UsageError(f"there is no parity {parity}", remedy="use even or none")
     board = load().get(board_id)

@@ -27,7 +27,7 @@ from .format import Store, decode_store
 from .manifest import Names, known_names, manifest, manifest_path, refresh_manifest, write_manifest
 from .sources import MOZILLA, single_certificate
 
-app = Commands("store", "Build, show, compare, check and sign trust stores; list those on a board.")
+app = Commands("store", "Build, show, check and sign trust stores; list those of boards.")
 
 DEFAULT_STORE = Path("certs/roots.rtlt")
 _MAX_SEQUENCE = 0xFFFFFFFF
@@ -128,6 +128,8 @@ def build(
 ) -> None:
     """Build a trust store, and a manifest FILE.json beside it.
 
+    `rootlet store show` lists what it holds.
+
     TIME is 2026-12-31, 2026-12-31T12:00:00Z or seconds since 1970. The same inputs give the same bytes.
     """
     if sequence is not None and not 0 <= sequence <= _MAX_SEQUENCE:
@@ -161,7 +163,7 @@ def build(
         return
     for note in notes:
         remark(f"note: {note}")
-    _print_table(content)
+    _print_summary(content)
     say(f"{result.state}: {target} and {manifest_path(target)}")
 
 
@@ -335,6 +337,10 @@ def _print_table(content: dict[str, Any]) -> None:
         label = f"{_label(entry)} ({', '.join(limits)})" if limits else _label(entry)
         table.add_row(escape(label), entry["key"], entry["not_after"][:10], str(entry["bytes"]))
     print_table(table)
+    _print_summary(content)
+
+
+def _print_summary(content: dict[str, Any]) -> None:
     per_root = f", {content['bytes_per_anchor']} each" if content["anchors"] else ""
     signed = "signed" if content["signed"] else "not signed"
     say(
