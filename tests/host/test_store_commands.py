@@ -272,7 +272,7 @@ def test_check_says_what_is_wrong_and_exits_with_1(rootlet, tmp_path, root):
     store = tmp_path / "certs/roots.rtlt"
     result = rootlet("store", "check", store)
     assert (result.code, result.err) == (0, "")
-    assert "valid, not signed; 1 anchors, sequence 1" in result.out
+    assert "valid, not signed; 1 anchor, sequence 1" in result.out
     good = store.read_bytes()
     for change, words in (
         (good[:-1], "cut short"),

@@ -36,7 +36,7 @@ def test_only_the_roots_the_hosts_chain_to_are_kept(build, roots):
     with tls_server(roots[0].issue("localhost")) as one, tls_server(deep) as two:
         contents = build("# our hosts", f"localhost:{one.port}", "", f"localhost:{two.port}  # behind two CAs")
     assert certificates(contents) == {roots[0].certificate, roots[2].certificate}
-    assert "1 anchors left out: no host of the list needs it" in contents.notes
+    assert "1 anchor left out: no host of the list needs it" in contents.notes
 
 
 def test_a_root_of_the_same_name_but_with_another_key_is_not_taken(build, roots, tmp_path):

@@ -220,7 +220,7 @@ def test_a_folder_gives_all_its_certificates_and_says_what_it_ignores(tmp_path):
     (tmp_path / ".hidden.pem").write_text("neither")
     contents = build(tmp_path)
     assert {anchor.certificate for anchor in contents.anchors} == {root.certificate for root in roots}
-    assert contents.notes == (f"{tmp_path}: 1 files ignored, their names are not those of certificates",)
+    assert contents.notes == (f"{tmp_path}: 1 file ignored, not named as a certificate",)
 
 
 def test_a_folder_without_certificates_is_refused(tmp_path):
@@ -358,5 +358,5 @@ def test_an_anchor_whose_key_is_blocked_is_left_out(tmp_path, root):
     (tmp_path / "ca.pem").write_bytes(root.pem + make_certificate("other").pem)
     contents = build(tmp_path / "ca.pem", blocked=(blocked_key(hashlib.sha256(spki(root)).hexdigest()),))
     assert [anchor.certificate.subject for anchor in contents.anchors] != [root.certificate.subject]
-    assert contents.notes == ("1 anchors left out: key blocked",)
+    assert contents.notes == ("1 anchor left out: key blocked",)
     assert decode_store(contents.encode(1)).blocked == (hashlib.sha256(spki(root)).digest()[:16],)

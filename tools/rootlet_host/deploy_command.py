@@ -22,7 +22,7 @@ from .deploy import (
 from .errors import HostError, UsageError
 from .files import read_file
 from .options import DryRunOption, JsonOption, PortOption
-from .output import print_json, remark, say
+from .output import count_of, print_json, remark, say
 from .paths import device_root
 from .progress import Bar
 from .store.format import decode_store
@@ -241,7 +241,7 @@ def _show(done: Deployment, dry_run: bool) -> None:
     for state in _SENT:  # a line for all modules: there are eighty
         sizes = [file.size for file in changes if file.state == state and file.path.startswith(library)]
         if sizes:
-            say(f"  {state:12} {library}  {len(sizes)} file{'s' * (len(sizes) > 1)}, {sum(sizes)} bytes")
+            say(f"  {state:12} {library}  {count_of(len(sizes), 'file')}, {sum(sizes)} bytes")
     for file in changes:
         if file.state not in _SENT or not file.path.startswith(library):
             say(f"  {file.state:12} {file.path}" + (f"  {file.size} bytes" if file.size else ""))

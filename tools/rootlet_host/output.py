@@ -36,6 +36,11 @@ def print_table(table: Table) -> None:
     console.print(table)
 
 
+def count_of(number: int, thing: str) -> str:
+    """1 anchor, 2 anchors."""
+    return f"{number} {thing}" + ("" if number == 1 else "s")
+
+
 def plain(text: str) -> str:
     """Text from a stranger, such as a certificate's, without characters that a terminal would act on."""
     return "".join(character if character.isprintable() else "?" for character in text)

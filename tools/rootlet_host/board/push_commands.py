@@ -21,7 +21,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColum
 from ..errors import HostError, UsageError
 from ..files import read_file, write_atomic
 from ..options import DryRunOption, ForceOption, JsonOption, PortOption, PortsOption, StoreArgument, StorePathOption
-from ..output import err, print_json, remark, say
+from ..output import count_of, err, print_json, remark, say
 from ..store.format import decode_store
 from .link import LinkError
 from .ports import NO_BOARD, attached_ports, resolve_port
@@ -132,7 +132,7 @@ def pull_command(
     if as_json:
         print_json({**in_force.to_json(), "file": str(output)})
     else:
-        say(f"{output}: sequence {in_force.sequence}, {in_force.anchors} anchors")
+        say(f"{output}: sequence {in_force.sequence}, {count_of(in_force.anchors, 'anchor')}")
 
 
 def _names(ports: list[str] | None, every: bool) -> list[str]:
@@ -253,5 +253,5 @@ def _describe(store: StoreOnBoard) -> str:
         return f"{store.path}: {store.state}: {store.fault}"
     issued = datetime.fromtimestamp(store.issued_at, timezone.utc).strftime("%Y-%m-%d")
     signed = "signed" if store.signed else "not signed"
-    text = f"{store.path}: {store.state}, sequence {store.sequence} of {issued}, {store.anchors} anchors, "
+    text = f"{store.path}: {store.state}, sequence {store.sequence} of {issued}, {count_of(store.anchors, 'anchor')}, "
     return text + f"{store.size} bytes, {signed}, digest {store.digest[:16]}"

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from ..errors import HostError, UsageError
+from ..output import count_of
 from .anchors import UnfitCertificateError, anchor_from_certificate, describe_subject, time_text
 from .format import NO_LIMIT, Anchor, Header, Store, StoreFormatError, decode_store, encode_store
 from .hosts import HostNeeds, read_host_list, roots_for_hosts
@@ -118,7 +119,7 @@ def collect(options: BuildOptions) -> Contents:
         needs = roots_for_hosts(read_host_list(options.host_list), anchors)
         anchors = _filter(anchors, lambda a: a in needs, notes, "no host of the list needs it")
     if options.maximum is not None and len(anchors) > options.maximum:
-        notes.append(f"{len(anchors) - options.maximum} anchors left out: --max {options.maximum}")
+        notes.append(f"{count_of(len(anchors) - options.maximum, 'anchor')} left out: --max {options.maximum}")
         own = {entry.source for source in private for entry in source.certificates}
         anchors = sorted(anchors, key=lambda a: _rank(a, needs, own))[: options.maximum]
     crowds = Counter(anchor.index_key for anchor in anchors)
@@ -185,7 +186,7 @@ def _merge(candidates: Iterable[Anchor], notes: list[str]) -> list[Anchor]:
 def _filter(anchors: list[Anchor], wanted: Callable[[Anchor], bool], notes: list[str], reason: str) -> list[Anchor]:
     kept = [anchor for anchor in anchors if wanted(anchor)]
     if len(kept) < len(anchors):
-        notes.append(f"{len(anchors) - len(kept)} anchors left out: {reason}")
+        notes.append(f"{count_of(len(anchors) - len(kept), 'anchor')} left out: {reason}")
     return kept
 
 

@@ -17,7 +17,7 @@ from ..errors import UsageError
 from ..files import make_folder, write_atomic
 from ..keys import load_publisher
 from ..options import Commands, JsonOption, StoreArgument
-from ..output import plain, print_json, print_table, remark, say
+from ..output import count_of, plain, print_json, print_table, remark, say
 from ..signing import SignatureError, set_publisher, sign_store, verify_store
 from .anchors import describe_subject, time_text
 from .blocked import blocked_key
@@ -244,7 +244,7 @@ def check(
             }
         )
     else:
-        say(f"{store}: {words}; {count} anchors, sequence {header.sequence}")
+        say(f"{store}: {words}; {count_of(count, 'anchor')}, sequence {header.sequence}")
     if 0 < header.not_used_after < build_time():
         remark(f"note: not used after {time_text(header.not_used_after)}: boards make no connection with it")
 
@@ -344,13 +344,13 @@ def _print_summary(content: dict[str, Any]) -> None:
     per_root = f", {content['bytes_per_anchor']} each" if content["anchors"] else ""
     signed = "signed" if content["signed"] else "not signed"
     say(
-        f"{len(content['anchors'])} anchors in {content['bytes']} bytes{per_root}; sequence {content['sequence']}, "
+        f"{count_of(len(content['anchors']), 'anchor')} in {content['bytes']} bytes{per_root}; sequence {content['sequence']}, "
         f"issued {content['issued_at']}, {signed}"
     )
     if content["not_used_after"]:
         say(f"not used after {content['not_used_after']}")
     if content["blocked"]:
-        say(f"{len(content['blocked'])} blocked keys")
+        say(count_of(len(content["blocked"]), "blocked key"))
     if content["publisher"]:
         say(f"carries the publisher {plain(content['publisher']['name'])}")
 

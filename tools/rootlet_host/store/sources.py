@@ -14,6 +14,7 @@ from cryptography import x509
 
 from ..errors import UsageError
 from ..files import read_file
+from ..output import count_of
 from . import certdata
 from .format import der_element, load_certificate
 
@@ -112,7 +113,7 @@ def _read_folder(path: Path) -> Source:
         names = ", ".join(sorted(_SUFFIXES))
         raise UsageError(f"no certificates in the folder {path}", remedy=f"files are taken that end in {names}")
     if ignored:
-        source.notes.append(f"{path}: {ignored} files ignored, their names are not those of certificates")
+        source.notes.append(f"{path}: {count_of(ignored, 'file')} ignored, not named as a certificate")
     return source
 
 
