@@ -2,11 +2,12 @@
 
 from micropython import const
 
-from .dtls import DatagramHandshake, DatagramObserver
+from .dtls import DatagramHandshake
+from .dtls_observer import DatagramObserver
 from .trace import PHASES, RECORDS, closed, traced
 from .wire import Offered, message_name, tell_alert, tell_hello, type_name
 
-# As in dtls.py.
+# As in dtls_flight.py.
 _ALERT = const(21)
 _HANDSHAKE = const(22)
 _RECORD_HEADER = const(13)
@@ -44,9 +45,9 @@ class TracedDatagramObserver(DatagramObserver):
             return self._blame(error)
         return n
 
-    def _read_certificates(self, message):
+    def take_certificates(self, message):
         self._offered.feed(message, 0, len(message))
-        super()._read_certificates(message)
+        super().take_certificates(message)
 
     def established(self):
         self.tells_end = True

@@ -14,7 +14,8 @@ class BadLine:
     """Carries datagrams between a client of `port` and the server at `server_port`.
 
     `to_server` and `to_client` say what happens to each datagram of a direction: DROP, TWICE, LATE (after the next one
-    of that direction); all that come after their end pass. `sizes` has the bytes of every datagram of the server.
+    of that direction); all that come after their end pass. `sizes` has the bytes of every datagram of the server,
+    `client_sizes` those of the client's.
     """
 
     def __init__(self, server_port: int, to_server: Iterable[str] = (), to_client: Iterable[str] = ()) -> None:
@@ -28,6 +29,7 @@ class BadLine:
         self._client: object = None
         self._stop, self._stopped = socket.socketpair()
         self.sizes: list[int] = []
+        self.client_sizes: list[int] = []
         self._thread = threading.Thread(target=self._carry, daemon=True)
 
     def __enter__(self) -> BadLine:
@@ -52,6 +54,7 @@ class BadLine:
                     continue
                 if end is self._front:
                     self._client = sender
+                    self.client_sizes.append(len(data))
                 else:
                     self.sizes.append(len(data))
                 for datagram in self._suffer(end, data):

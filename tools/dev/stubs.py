@@ -17,10 +17,11 @@ STUBS = REPOSITORY / "typings" / "rootlet"
 # Modules that no application imports: what the others are made of. They have no stubs.
 INTERNAL = frozenset(
     {
-        *("addresses", "alerts", "beginning", "cadata", "civil", "codes", "constraints", "diagnosis", "dial", "fetch"),
-        *("flight", "http_faults", "http_fields", "integrity", "judging", "names", "policy", "probe", "refusals"),
-        *("rules", "selftest", "settings", "signature", "store", "times", "update_state", "webpki", "wire"),
-        *("modem.bring_up", "modem.network_time", "modem.tcp", "modem.unsolicited", "trace_dtls"),
+        *("addresses", "alerts", "beginning", "cadata", "civil", "codes", "constraints", "diagnosis", "dial"),
+        *("dtls_flight", "dtls_observer", "fetch", "flight", "http_faults", "http_fields", "integrity", "judging"),
+        *("names", "policy", "probe", "refusals", "rules", "selftest", "settings", "signature", "store", "times"),
+        *("trace_dtls", "update_state", "webpki", "wire"),
+        *("modem.bring_up", "modem.network_time", "modem.tcp", "modem.unsolicited"),
         *("web.download", "web.inflate", "web.link", "web.message", "web.proxy", "web.redirect"),
     }
 )

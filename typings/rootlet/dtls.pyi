@@ -4,13 +4,8 @@ from . import Context
 from ._types import Buffer, Ticks
 from .dtls_aio import AsyncDatagramConnection
 from .handshake import Handshake
-from .observer import HandshakeObserver, OnIssuer
 
 MAX_DATAGRAM: int
-
-class DatagramObserver(HandshakeObserver):
-    answered: bool
-    def __init__(self, sock: Any, on_issuer: OnIssuer | None, deadline_ms: Ticks | None = None) -> None: ...
 
 class DatagramHandshake(Handshake):
     psk: bool

@@ -51,7 +51,7 @@ def end():
 
 def datagrams():
     """What Mbed TLS is told when a datagram cannot be sent, and when an anchor cannot be looked up."""
-    from rootlet.dtls import DatagramObserver
+    from rootlet.dtls_observer import DatagramObserver
 
     class Line:
         def __init__(self, raised):
