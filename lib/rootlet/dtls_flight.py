@@ -20,8 +20,8 @@ _MAX_FRAGMENTS = const(64)
 
 
 class DatagramFlight:
-    """Tells `observer` what it sees. `wanted`: the Certificate message, which goes to the observer's `take_certificates`
-    when all of it is there."""
+    """Tells `observer` what it sees. `wanted`: the Certificate message is, too; it goes to the observer's
+    `take_certificates` when all of it is there."""
 
     def __init__(self, observer, wanted):
         self._observer = observer
