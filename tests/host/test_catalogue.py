@@ -181,6 +181,19 @@ def test_an_unknown_board_gets_near_names(catalogue: Catalogue) -> None:
     assert caught.value.exit_code == 2
 
 
+@pytest.mark.parametrize(("part", "named"), [("esp32", "ESP32_GENERIC_S3"), ("f767", "NUCLEO_F767ZI")])
+def test_a_part_of_a_name_gets_the_boards_that_have_it(catalogue: Catalogue, part: str, named: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        catalogue.get(part)
+    assert named in caught.value.remedy
+
+
+def test_what_all_boards_have_in_their_names_names_none(catalogue: Catalogue) -> None:
+    with pytest.raises(UsageError) as caught:
+        catalogue.get("nucleo")
+    assert caught.value.remedy == "rootlet boards lists them"
+
+
 def test_the_list_names_every_board_in_a_pipe() -> None:
     output = run("boards")
     for name in (*ESP32, "NUCLEO_H7A3ZI_Q"):

@@ -23,6 +23,7 @@ else:
 
 SCHEMA = 1
 METHODS = ("esptool", "stlink-drive", "dfu", "serial", "pyocd")
+_MANY = 8  # more boards than that help nobody who got a name wrong
 
 # A verified handshake with one anchor loaded took 56 KB of heap (measured on a 32-bit build whose Mbed TLS allocates
 # from MicroPython's heap), and most stm32 linker scripts keep 16 KiB for the stack.
@@ -132,7 +133,10 @@ class Catalogue:
             if _normal(board.id) == wanted:
                 return board
         names = {_normal(name): name for name in self.boards}
-        near = [names[match] for match in difflib.get_close_matches(wanted, names, n=3, cutoff=0.6)]
+        holding = [match for match in names if wanted in match]
+        if len(holding) > _MANY:
+            holding = []
+        near = [names[match] for match in holding or difflib.get_close_matches(wanted, names, n=3, cutoff=0.6)]
         remedy = f"did you mean {', '.join(near)}?" if near else "rootlet boards lists them"
         raise UsageError(f"there is no board {board_id} in the catalogue", remedy=remedy)
 

@@ -344,8 +344,8 @@ def _print_summary(content: dict[str, Any]) -> None:
     per_root = f", {content['bytes_per_anchor']} each" if content["anchors"] else ""
     signed = "signed" if content["signed"] else "not signed"
     say(
-        f"{count_of(len(content['anchors']), 'anchor')} in {content['bytes']} bytes{per_root}; sequence {content['sequence']}, "
-        f"issued {content['issued_at']}, {signed}"
+        f"{count_of(len(content['anchors']), 'anchor')} in {content['bytes']} bytes{per_root}; "
+        f"sequence {content['sequence']}, issued {content['issued_at']}, {signed}"
     )
     if content["not_used_after"]:
         say(f"not used after {content['not_used_after']}")
