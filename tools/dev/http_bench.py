@@ -11,32 +11,32 @@ which verifies nothing. Prints a table, writes build/http_bench.json, with --doc
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import subprocess
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from bench import Line, cells, describe
-from measuring.report import markdown_table, write_block
-from measuring.workbench import REPOSITORY, MeasurementError, Workbench, code_digest
+from measuring.comparison import Comparison, Line, describe
+from measuring.workbench import REPOSITORY, MeasurementError, Workbench
 from rich.console import Console
-from rich.table import Table
 from rootlet_host.errors import HostError
 from rootlet_host.interpreter import find_micropython
 
-DOCUMENT = REPOSITORY / "docs" / "http.md"
+COMPARISON = Comparison(
+    "http-bench",
+    "The HTTP client",
+    ("", "first", "second", "second / first", "goal", "met"),
+    REPOSITORY / "docs" / "http.md",
+)
 INTERPRETER32 = REPOSITORY / "build" / "micropython32" / "micropython"
 TRANSFER_BYTES = 2 * 1024 * 1024
 PIECES = (4096, 16384)
 DOWNLOAD_BYTES = 5 * 1024 * 1024
 HEAP_GOAL_BYTES = 6 * 1024
 HEAP_STEP_BYTES = 256
-HEADS = ("", "first", "second", "second / first", "goal", "met")
 
 
 class KeepAliveWorkbench(Workbench):
@@ -96,11 +96,10 @@ def main() -> int:
     options = parser.parse_args()
     if options.rounds < 1:
         parser.error("--rounds must be 1 or more")
-    console = Console()
-    data: dict[str, Any] = {"code": code_digest()}
+    data: dict[str, Any] = {}
     lines = []
     try:
-        about = data["about"] = describe().rpartition(";")[0]
+        about = describe()
         with KeepAliveWorkbench(("P-256",)) as bench:
             measured = [
                 ("first byte", first_byte(bench, options.rounds)),
@@ -116,19 +115,7 @@ def main() -> int:
     except (MeasurementError, HostError, OSError, subprocess.SubprocessError) as error:
         print(f"http_bench: {error}", file=sys.stderr)
         return 1
-    data["lines"] = [asdict(line) for line in lines]
-    output = REPOSITORY / "build" / "http_bench.json"
-    output.parent.mkdir(exist_ok=True)
-    output.write_text(json.dumps(data, indent=2) + "\n")
-    table = Table(title="The HTTP client", title_justify="left", caption=about, caption_justify="left")
-    for head in HEADS:
-        table.add_column(head, justify="right" if head else "left")
-    for line in lines:
-        table.add_row(*cells(line), style="red" if line.met is False else None)
-    console.print(table)
-    console.print(f"Written to {output.relative_to(REPOSITORY)}")
-    if options.docs:
-        write_block(DOCUMENT, "http-bench", f"{about}.\n\n" + markdown_table(HEADS, [cells(line) for line in lines]))
+    COMPARISON.publish(about, lines, data, docs=options.docs, console=Console())
     return 0
 
 
