@@ -133,7 +133,7 @@ class Catalogue:
             if _normal(board.id) == wanted:
                 return board
         names = {_normal(name): name for name in self.boards}
-        matches = [name for name in names if wanted in name] or difflib.get_close_matches(wanted, names, n=3, cutoff=0.6)
+        matches = [name for name in names if wanted in name] or difflib.get_close_matches(wanted, names)
         near = [names[match] for match in matches] if len(matches) <= _MANY else []
         remedy = f"did you mean {', '.join(near)}?" if near else "rootlet boards lists them"
         raise UsageError(f"there is no board {board_id} in the catalogue", remedy=remedy)
