@@ -266,7 +266,7 @@ class Application:
 
             transport = Proxy(job["proxy"])
         with http.get(
-            job["url"], context, job["headers"], job["timeout_ms"], job["address"], transport
+            job["url"], context, job["headers"], job["timeout_ms"], job["address"], transport, self.watchdog.feed
         ) as response:
             self.watchdog.feed()
             out.ok(report.handshake(response.connection))

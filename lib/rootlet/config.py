@@ -17,7 +17,7 @@ Everything is optional but `job.url`:
     job         url           what to GET, https only; address: where to dial instead of the URL's host
                 proxy         "http://[user:password@]host:port" of a proxy for CONNECT
                 headers       further header fields; period_s: 0 is once
-                timeout_ms    of dialling and handshake together, then of each wait
+                timeout_ms    of dialling and handshake together, then of the answer's head, then of each read
                 max_bytes     of the body that are read; print_bytes: of these that are printed
     updates     urls          where newer versions of the first of `stores` are, http or https, tried in this order;
                               without them the store changes over USB only

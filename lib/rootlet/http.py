@@ -45,6 +45,8 @@ class Response:
     The generators yield whenever a non-blocking connection has nothing for now.
     """
 
+    _step_ms = None  # how long one `readinto` may take; None: as long as the connection lets it
+
     def __init__(self, connection, method="GET"):
         """Reads the head of the response. Raises HTTPError; a TLSError of the connection passes through."""
         self.connection = connection
@@ -143,6 +145,8 @@ class Response:
 
         Raises TruncationError when the connection ends before the body does.
         """
+        if self._step_ms is not None:
+            self.connection.set_deadline(self._step_ms)
         if self._chunked and not self._left:
             for _ in self._next_chunk():
                 pass
@@ -202,10 +206,13 @@ def _text(data):
         return "".join(map(chr, data))
 
 
-def get(url, context, headers=None, timeout_ms=10_000, address=None, transport=None):
+def get(url, context, headers=None, timeout_ms=10_000, address=None, transport=None, progress=None):
     """GET `url` (https only) and return a Response, whose `close` also closes the connection.
 
-    `headers`: a dict of further header fields. Raises ConfigError, HTTPError, and what `connect` raises.
+    `headers`: a dict of further header fields. `timeout_ms`: for everything up to the end of the handshake together,
+    then for the response's head, then for each `readinto`, however slowly bytes drip in. `progress()` is called when
+    the server is verified: a watchdog need not wait for two of these in a row.
+    Raises ConfigError, HTTPError, and what `connect` raises.
     """
     from . import connect
 
@@ -219,8 +226,13 @@ def get(url, context, headers=None, timeout_ms=10_000, address=None, transport=N
     # An IPv6 address stands in brackets in a URL, and without them everywhere else.
     connection = connect(host.strip("[]"), port, context, None, address, timeout_ms, transport)
     try:
+        if progress:
+            progress()
+        connection.set_deadline(timeout_ms)
         connection.write((request + "\r\n").encode())
-        return Response(connection)
+        response = Response(connection)
+        response._step_ms = timeout_ms
+        return response
     except BaseException:
         connection.close()
         raise

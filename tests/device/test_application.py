@@ -268,3 +268,23 @@ def test_the_watchdog_is_fed_during_long_waits(trusting: Board, server: Server) 
     alone = [int(event.removeprefix("alone ")) for event in events[2:]]
     assert max(alone) < 2000
     assert "the watchdog runs on: the board restarts within 7 s" in run.output
+
+
+@pytest.mark.parametrize("head", [b"HTTP/1.1 200 OK\r\nA: ", http_response(bytes(4000))[:-4000]], ids=["head", "body"])
+def test_a_server_that_drips_is_given_up_before_the_watchdog_bites(
+    head: bytes, trusting: Board, identity: pki.Issued
+) -> None:
+    def drip(stream: ssl.SSLSocket) -> None:
+        stream.recv(4096)
+        stream.sendall(head)
+        for _ in range(60):
+            time.sleep(0.15)
+            stream.sendall(b"x")
+
+    trusting.fake("machine")
+    with tls_server(identity, drip) as server:
+        trusting.configure(job=job(server, timeout_ms=1000), watchdog_ms=6000)
+        run = trusting.run()
+    assert run.status == 1
+    assert "! no answer in time while talking to" in run.output
+    assert max(int(event.removeprefix("alone ")) for event in run.events("machine")[2:]) < 3000

@@ -146,3 +146,34 @@ def test_a_server_that_stops_in_the_middle_of_the_body_keeps_the_time_out(fetch:
 def test_a_body_that_does_not_fit_into_memory_fails_without_a_leak(fetch: Callable[..., Any]) -> None:
     report = fetch(sends(OK + b"Content-Length: 1000000\r\n\r\n" + bytes(1_000_000), proper=False), read_all=True)
     assert report["kind"] == "MemoryError"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [OK + b"A: ", OK + b"Content-Length: 4000\r\n\r\n", OK + b"Transfer-Encoding: chunked\r\n\r\n1;"],
+    ids=["head", "body", "chunk"],
+)
+def test_a_server_that_drips_keeps_the_time_out(head: bytes, fetch: Callable[..., Any]) -> None:
+    def drip(stream: ssl.SSLSocket) -> None:
+        read_request(stream)
+        stream.sendall(head)
+        for _ in range(60):
+            time.sleep(0.05)
+            stream.sendall(b"x")
+
+    began = time.monotonic()
+    assert fetch(drip, timeout_ms=500)["kind"] == "DeadlineError"
+    assert time.monotonic() - began < 2
+
+
+def test_a_long_body_that_comes_steadily_may_take_longer_than_the_time_out(fetch: Callable[..., Any]) -> None:
+    def steadily(stream: ssl.SSLSocket) -> None:
+        read_request(stream)
+        stream.sendall(OK + b"Content-Length: 7000\r\n\r\n")
+        for _ in range(10):
+            time.sleep(0.1)
+            stream.sendall(bytes(700))
+        stream.unwrap()
+
+    report = fetch(steadily, timeout_ms=500)
+    assert (report["kind"], report["bytes"]) == (None, 7000)

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from typing import Any
 
 from . import Context
@@ -27,4 +28,5 @@ def get(
     timeout_ms: int = 10_000,
     address: str | None = None,
     transport: Transport | None = None,
+    progress: Callable[[], object] | None = None,
 ) -> Response: ...
