@@ -12,16 +12,17 @@ _MAX_VALIDATOR = const(256)
 
 
 def download(client, url, path, digest, options):
-    """See Client.download. `path`.part holds what came, `path`.etag what the server calls that version of it."""
+    """See Client.download. `path`.part holds what came, `path`.etag whose it is and what the server calls it."""
     part = path + ".part"
     note = path + ".etag"
+    label = _label(url)
     limit = options.pop("max_bytes", client._max_bytes)
     given = options.pop("headers", None) or {}
     for _ in range(2):
         headers = dict(given)
         headers["Accept-Encoding"] = "identity"  # ranges count the bytes as they are sent
         have = _size(part)
-        validator = _read(note) if have else None
+        validator = _read(note, label) if have else None
         if validator:
             headers["Range"] = "bytes=%d-" % have
             headers["If-Range"] = validator
@@ -35,6 +36,11 @@ def download(client, url, path, digest, options):
                 continue
             if validator and response.status == 206:
                 total = _total(response, have)
+                if total is None:
+                    remove(note)  # or every further attempt would come to the same
+                    raise HTTPError(
+                        "the server sends %s instead of the rest" % response.headers.get("content-range")
+                    )
             elif response.status == 200:
                 have = 0
                 total = None
@@ -44,7 +50,7 @@ def download(client, url, path, digest, options):
             digested = _hash(part, digest) if have else _hash(None, digest)
             with open(part, "ab" if have else "wb") as file:
                 if not have:
-                    _write(note, _validator(response.headers))
+                    _write(note, label, _validator(response.headers))
                 buffer = bytearray(_PIECE)
                 view = memoryview(buffer)
                 while True:
@@ -77,13 +83,14 @@ def _finish(part, note, path, digest, digested):
 
 
 def _total(response, have):
-    """Bytes of the whole, None if the server does not say. Raises HTTPError for a part that was not asked for."""
+    """Bytes of the whole; None if what comes is not the rest behind `have`, or the server does not say how long the
+    whole is: it may be sending less than that."""
     unit, _, rest = response.headers.get("content-range", "").partition(" ")
     span, _, total = rest.partition("/")
     first, _, last = span.partition("-")
-    if unit != "bytes" or first != str(have) or not last.isdigit() or not (total == "*" or total.isdigit()):
-        raise HTTPError("the server sends %s instead of the rest" % response.headers.get("content-range"))
-    return None if total == "*" else int(total)
+    if unit != "bytes" or first != str(have) or not last.isdigit() or not total.isdigit():
+        return None
+    return int(total)
 
 
 def _validator(headers):
@@ -121,18 +128,33 @@ def _size(path):
         return 0
 
 
-def _read(path):
+def _label(url):
+    """Which resource `url` means, in a few characters: entity tags tell versions of one apart (RFC 9110, 8.8.3), and
+    another file may have the same."""
+    from binascii import hexlify
+    from hashlib import sha256
+
+    host, _, target = url.partition("://")[2].partition("/")
+    host = host.rpartition(":")[0] or host
+    return str(hexlify(sha256((host + "/" + target).encode()).digest()[:6]), "ascii") + " "
+
+
+def _read(path, label):
+    """The validator in the note at `path`, None unless it is for the resource `label`, and fit for a header field."""
     try:
         with open(path) as file:
-            return file.read(_MAX_VALIDATOR)
+            text = file.read(_MAX_VALIDATOR)
     except (OSError, UnicodeError):
         return None
+    if not text.startswith(label) or min(text) < " " or "\x7f" in text:
+        return None
+    return text[len(label) :]
 
 
-def _write(path, text):
-    if text and len(text) <= _MAX_VALIDATOR:
+def _write(path, label, text):
+    if text and len(text) <= _MAX_VALIDATOR - len(label):
         with open(path, "w") as file:
-            file.write(text)
+            file.write(label + text)
 
 
 def remove(path):
