@@ -217,8 +217,8 @@ def _check_store(board: Board, payload: Payload, done: Deployment) -> None:
     if in_force.sequence >= store.header.sequence:
         done.store = {"result": "kept", "path": in_force.path, "sequence": in_force.sequence, "sent_bytes": 0}
         done.notes.append(
-            f"the board keeps its store of sequence {in_force.sequence}; that of sequence {store.header.sequence} was not "
-            "sent (rootlet push --rollback puts it in force all the same)"
+            f"the board keeps its store of sequence {in_force.sequence}; that of sequence {store.header.sequence} was "
+            "not sent (rootlet push --rollback puts it in force all the same)"
         )
         return
     push(board, payload.store, path=payload.store_path, dry_run=True)
