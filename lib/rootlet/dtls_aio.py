@@ -11,7 +11,8 @@ from time import ticks_add, ticks_diff, ticks_ms
 from micropython import const
 
 from .aio import _in_time
-from .dtls import MAX_DATAGRAM, DatagramConnection, begin, explained
+from .dtls import DatagramConnection, begin, explained
+from .dtls_observer import MAX_DATAGRAM
 
 _TURN_MS = const(50)  # how often Mbed TLS gets to look at its timers, the shortest of which is 1 s
 

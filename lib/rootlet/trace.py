@@ -45,7 +45,7 @@ class Trace:
         self.lost = 0
         self._connections = 0
 
-    # What context.py, connection.py and aio.py call.
+    # What rootlet itself, aio.py and dtls.py call.
 
     def handshake(self, context, sock, server_hostname, deadline_ms):
         """A traced Handshake over `sock`, which somebody else dialled."""
@@ -56,7 +56,7 @@ class Trace:
             raise journal.failed(error)
 
     def connect(self, function, host, port, context, server_hostname, address, *more):
-        """What `function` (connection.connect, dtls.begin) returns for these arguments."""
+        """What `function` (rootlet.connect, dtls.begin) returns for these arguments."""
         journal = self._begin()
         journal.dial(address or host, port)
         try:
@@ -179,56 +179,62 @@ class _Watched:
         return self._context.handshake(sock, server_hostname, deadline_ms, make)
 
 
-class TracedObserver(HandshakeObserver):
-    tells_end = False  # the handshake was over
+def watching(base, begin):
+    """A kind of the observer `base` that tells its journal what goes by. `begin(observer)` returns the two functions
+    that get each piece, of what came and of what went."""
 
-    def __init__(self, journal, sock, on_issuer, deadline_ms):
-        self.journal = journal
-        self._in = Records(journal, "in", Offered(journal))
-        self._out = Records(journal, "out")
-        super().__init__(sock, on_issuer, deadline_ms)
+    class WatchingObserver(base):
+        tells_end = False  # the handshake was over
 
-    # Mbed TLS calls these: nothing may be raised.
+        def __init__(self, journal, sock, on_issuer, deadline_ms):
+            self.journal = journal
+            self._came, self._went = begin(self)
+            super().__init__(sock, on_issuer, deadline_ms)
 
-    def readinto(self, buffer):
-        return self._came(buffer, super().readinto(buffer))
+        # Mbed TLS calls these: nothing may be raised.
 
-    def _came(self, buffer, n):
-        try:
-            if n and n > 0:
-                self.journal.bytes_in += n
-                self._in.feed(memoryview(buffer)[:n])
-        except BaseException as error:
-            return self._blame(error)
-        return n
+        def readinto(self, buffer):
+            n = super().readinto(buffer)
+            try:
+                if n and n > 0:
+                    self.journal.bytes_in += n
+                    self._came(memoryview(buffer)[:n])
+            except BaseException as error:
+                return self._blame(error)
+            return n
 
-    def write(self, buffer):
-        n = super().write(buffer)
-        try:
-            if n and n > 0:
-                self.journal.bytes_out += n
-                self._out.feed(memoryview(buffer)[:n])
-        except BaseException as error:
-            return self._blame(error)
-        return n
+        def write(self, buffer):
+            n = super().write(buffer)
+            try:
+                if n and n > 0:
+                    self.journal.bytes_out += n
+                    self._went(memoryview(buffer)[:n])
+            except BaseException as error:
+                return self._blame(error)
+            return n
 
-    def established(self):
-        self.tells_end = True
-        super().established()
+        def ioctl(self, request, argument):
+            if request == _CLOSE and self.tells_end:
+                journal = self.journal
+                # fmt: off
+                journal.event(PHASES, "closed", "bytes_in", journal.bytes_in, "bytes_out", journal.bytes_out,
+                              "transport_ended", self.ended)
+                # fmt: on
+            return super().ioctl(request, argument)
 
-    def ioctl(self, request, argument):
-        closed(self, request)
-        return super().ioctl(request, argument)
+        def established(self):
+            self.tells_end = True
+            super().established()
+
+    return WatchingObserver
 
 
-def closed(observer, request):
-    """Notes that a connection is closed, if `request` (of an ioctl) says so and the handshake was over."""
-    if request == _CLOSE and observer.tells_end:
-        journal = observer.journal
-        # fmt: off
-        journal.event(PHASES, "closed", "bytes_in", journal.bytes_in, "bytes_out", journal.bytes_out,
-                      "transport_ended", observer.ended)
-        # fmt: on
+def _records(observer):
+    journal = observer.journal
+    return Records(journal, "in", Offered(journal)).feed, Records(journal, "out").feed
+
+
+TracedObserver = watching(HandshakeObserver, _records)
 
 
 def traced(base, observer):

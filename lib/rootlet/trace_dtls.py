@@ -4,7 +4,7 @@ from micropython import const
 
 from .dtls import DatagramHandshake
 from .dtls_observer import DatagramObserver
-from .trace import PHASES, RECORDS, closed, traced
+from .trace import PHASES, RECORDS, traced, watching
 from .wire import Offered, message_name, tell_alert, tell_hello, type_name
 
 # As in dtls_flight.py.
@@ -15,49 +15,19 @@ _MESSAGE_HEADER = const(12)
 _SERVER_HELLO = const(2)
 
 
-class TracedDatagramObserver(DatagramObserver):
-    tells_end = False  # the handshake was over
-
-    def __init__(self, journal, sock, on_issuer, deadline_ms):
-        self.journal = journal
-        self._offered = Offered(journal)
-        super().__init__(sock, on_issuer, deadline_ms)
-
-    # Mbed TLS calls these: nothing may be raised.
-
-    def readinto(self, buffer):
-        n = super().readinto(buffer)
-        try:
-            if n and n > 0:
-                self.journal.bytes_in += n
-                tell(self.journal, "in", memoryview(buffer)[:n])
-        except BaseException as error:
-            return self._blame(error)
-        return n
-
-    def write(self, buffer):
-        n = super().write(buffer)
-        try:
-            if n and n > 0:
-                self.journal.bytes_out += n
-                tell(self.journal, "out", memoryview(buffer)[:n])
-        except BaseException as error:
-            return self._blame(error)
-        return n
-
+class _Offering(DatagramObserver):
     def take_certificates(self, message):
-        self._offered.feed(message, 0, len(message))
+        self.offered.feed(message, 0, len(message))
         super().take_certificates(message)
 
-    def established(self):
-        self.tells_end = True
-        super().established()
 
-    def ioctl(self, request, argument):
-        closed(self, request)
-        return super().ioctl(request, argument)
+def _datagrams(observer):
+    journal = observer.journal
+    observer.offered = Offered(journal)
+    return lambda data: tell(journal, "in", data), lambda data: tell(journal, "out", data)
 
 
+TracedDatagramObserver = watching(_Offering, _datagrams)
 TracedDatagramHandshake = traced(DatagramHandshake, TracedDatagramObserver)
 
 

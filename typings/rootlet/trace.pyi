@@ -4,7 +4,7 @@ from typing import Any, TypeAlias
 from . import Context
 from ._types import Ticks
 from .handshake import Handshake
-from .observer import HandshakeObserver, OnIssuer
+from .observer import HandshakeObserver
 
 PHASES: int
 DECISIONS: int
@@ -57,12 +57,10 @@ class Journal:
     def again(self) -> None: ...
     def largest_block(self) -> int | None: ...
 
-class TracedObserver(HandshakeObserver):
-    tells_end: bool
-    journal: Journal
-    def __init__(self, journal: Journal, sock: Any, on_issuer: OnIssuer | None, deadline_ms: Ticks | None) -> None: ...
+def watching(base: type[HandshakeObserver], begin: Callable[[Any], tuple[Any, Any]]) -> Any: ...
 
-def closed(observer: Any, request: int) -> None: ...
+TracedObserver: Any
+
 def traced(base: type[Handshake], observer: Any) -> Any: ...
 
 TracedHandshake: Any
