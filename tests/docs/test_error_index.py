@@ -60,6 +60,11 @@ def test_every_exception_of_the_board_is_there_with_its_base_and_remedy() -> Non
     assert {name.removesuffix("Error") for name in found} == classes
 
 
+def test_every_exception_has_a_cause_of_its_own() -> None:
+    causes = [entry.cause for entry in tables.exceptions().values()]
+    assert len(set(causes)) == len(causes)
+
+
 def test_explain_says_of_each_name_what_the_page_says() -> None:
     for section in ("Exceptions", "Rules of the chain policy"):
         for name, *_, remedy, source in rows(section):
