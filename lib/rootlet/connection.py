@@ -26,7 +26,6 @@ class Connection(io.IOBase):
 
     _idle = False  # nothing was read or written yet
     _timeout_s = None
-    _ended = False
     _refusal = None  # what the handshake failed with, in the middle of reads and writes
     _held = 0  # bytes of the last write that did not go, of which Mbed TLS may have made a record
     _poller = None
@@ -36,6 +35,7 @@ class Connection(io.IOBase):
         self._observer = handshake.observer
         self._stream = stream
         self._blocking = handshake.over
+        self._ended = False
         self._note(handshake)
         if not handshake.over:
             self._idle = True
@@ -45,6 +45,10 @@ class Connection(io.IOBase):
         """Keeps what the handshake found out, and nothing else of it."""
         self._handshake = None
         self._facts = handshake.host, handshake.peer_certificate, handshake.anchor_names, handshake.elapsed_ms
+        if handshake.over and getattr(self._observer, "journal", None) is None:  # a trace looks at all that passes
+            relay = _relay(self._observer)
+            next(relay)
+            self._observer.readinto = relay.send
 
     def __enter__(self):
         return self
@@ -73,12 +77,15 @@ class Connection(io.IOBase):
         try:
             if n is None:
                 n = len(buffer)
-            got = self._take(self._stream.readinto, buffer, n)
+            # Straight away where that can be: `_take` allocates at every call.
+            got = self._stream.readinto(buffer, n) if self._blocking else None
+            if got is None:
+                got = self._take(self._stream.readinto, buffer, n)
         except BaseException as error:
             raise self._fail(error)
-        if got:
+        if got and self._handshake is not None:
             self._began()
-        if got is not None and got < n:
+        if got != n and got is not None:
             self._at_end(not got)
         return got
 
@@ -203,15 +210,12 @@ class Connection(io.IOBase):
     def _take(self, read, *arguments):
         """What `read` returns for `arguments`."""
         if self._blocking:
-            while True:
+            while not self._observer.dry:
                 got = read(*arguments)
-                if self._observer.dry:
-                    # Somebody made the transport non-blocking without telling us, as umqtt.simple2 does.
-                    self._blocking = False
-                    return got
                 if got is not None:
                     return got
                 # A TLS 1.3 session ticket came, and nothing else.
+            self._blocking = False  # somebody did that to the transport without telling us, as umqtt.simple2 does
         # MicroPython's streams read until they have all that was asked for, or until there is nothing more, and do not
         # tell whether that is so for now or for ever. So nothing may come together with the end: at first only what
         # Mbed TLS has already, then one record.
@@ -239,6 +243,8 @@ class Connection(io.IOBase):
             from rootlet.errors import TruncationError
 
             raise self._fail(TruncationError("%s ended the stream without close_notify" % self._facts[0]))
+        if self._observer.dry:
+            self._blocking = False  # somebody did that to the transport without telling us, as umqtt.simple2 does
         # A non-blocking read may be short because there is no more for now; nothing at all is the end.
         # Asking Mbed TLS again after close_notify would wait for the transport.
         if self._blocking or nothing_came:
@@ -265,3 +271,35 @@ class Connection(io.IOBase):
         error = from_stream(error, self._observer, self._facts[0])
         self.close()
         return error
+
+
+def _relay(observer):
+    """What `observer.readinto` is when nothing has to be watched any more: passes on what the transport brings.
+
+    A generator, because that has its frame already. That of a function of this size is too large for the stack, so
+    MicroPython would look for room in the heap twice a record (VM_MAX_STATE_ON_STACK in py/objfun.c), which took more
+    time than all the rest. Never raises, for the observer's reasons, and leaves to it what is not plain: a deadline,
+    and so many records.
+    """
+    sock = observer._sock
+    in_body = observer._in_body
+    observer.quota = -1  # in the object, where it is found sooner than in the class
+    n = None
+    while True:
+        buffer = yield n
+        try:
+            if observer.quota >= 0 or observer.deadline_ms is not None:
+                observer._in_body = in_body
+                n = type(observer).readinto(observer, buffer)
+                in_body = observer._in_body
+                continue
+            n = sock.readinto(buffer)
+            if n == len(buffer):
+                in_body = not in_body  # nobody encrypts a record to nothing, so each has a body
+            elif n == 0:
+                observer.ended = True
+            elif n is None:
+                observer.dry = True
+                observer.wants_write = False
+        except BaseException as error:
+            n = observer._keep(error)

@@ -82,24 +82,28 @@ def handshakes(workbench: Workbench, target: Target, pairs: int) -> tuple[list[L
     return lines, found
 
 
-def instructions(workbench: Workbench, target: Target) -> tuple[list[Line], dict[str, Any]]:
-    """Instructions of one connection, by callgrind; nothing where there is no valgrind. The start of the interpreter,
-    imports included, cancels out: the count for one connection is taken from that for several."""
-    valgrind = shutil.which("valgrind")
-    if valgrind is None:
+def count_instructions(workbench: Workbench, program: str, request: dict[str, Any]) -> int:
+    """Of a whole run of a device program, by callgrind."""
+    prefix = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"]
+    _, errors = workbench.run(find_micropython(), program, request, prefix=prefix, timeout_s=600)
+    found = re.search(r"Collected : (\d+)", errors)
+    if found is None:
+        raise MeasurementError("valgrind gave no count: " + errors[-300:])
+    return int(found[1])
+
+
+def handshake_instructions(workbench: Workbench, target: Target) -> tuple[list[Line], dict[str, Any]]:
+    """Instructions of one connection; nothing where there is no valgrind. The start of the interpreter, imports
+    included, cancels out: the count for one connection is taken from that for several."""
+    if shutil.which("valgrind") is None:
         return [], {}
-    prefix = [valgrind, "--tool=callgrind", "--callgrind-out-file=/dev/null"]
     counts: dict[str, Any] = {}
     for who in ("bare", "verified", "verified-fresh"):
-        total = []
-        for count in (1, 1 + COUNTED_HANDSHAKES):
-            request = workbench.request(target, who=who, count=count)
-            _, errors = workbench.run(find_micropython(), "repeat_handshakes", request, prefix=prefix, timeout_s=600)
-            found = re.search(r"Collected : (\d+)", errors)
-            if found is None:
-                raise MeasurementError("valgrind gave no count: " + errors[-300:])
-            total.append(int(found[1]))
-        counts[who] = (total[1] - total[0]) / COUNTED_HANDSHAKES
+        one, several = (
+            count_instructions(workbench, "repeat_handshakes", workbench.request(target, who=who, count=count))
+            for count in (1, 1 + COUNTED_HANDSHAKES)
+        )
+        counts[who] = (several - one) / COUNTED_HANDSHAKES
     lines = []
     for who, name in (("verified", ""), ("verified-fresh", ", new Context")):
         ratio = counts[f"{who} ratio"] = counts[who] / counts["bare"]
@@ -114,6 +118,29 @@ def instructions(workbench: Workbench, target: Target) -> tuple[list[Line], dict
             )
         )
     return lines, counts
+
+
+def transfer_instructions(workbench: Workbench, target: Target) -> tuple[list[Line], dict[str, Any]]:
+    """Instructions of receiving; nothing where there is no valgrind. The handshake and all before it cancel out."""
+    if shutil.which("valgrind") is None:
+        return [], {}
+    counts: dict[str, Any] = {}
+    for who in ("bare", "verified"):
+        short, long = (
+            count_instructions(workbench, "repeat_transfers", workbench.request(target, who=who, size=size))
+            for size in (TRANSFER_BYTES, 2 * TRANSFER_BYTES)
+        )
+        counts[who] = long - short
+    ratio = counts["ratio"] = counts["bare"] / counts["verified"]
+    line = Line(
+        f"2 MB received, instructions, {target.key_kind}",
+        f"{counts['bare'] / 1e6:.1f} M",
+        f"{counts['verified'] / 1e6:.1f} M",
+        f"{ratio:.3f}",
+        f"≥ {TRANSFER_GOAL}",
+        ratio >= TRANSFER_GOAL,
+    )
+    return [line], counts
 
 
 def transfers(workbench: Workbench, target: Target, pairs: int) -> tuple[list[Line], dict[str, Any]]:
@@ -212,8 +239,10 @@ def main() -> int:
             for target in workbench.targets:
                 steps: list[tuple[str, Any]] = [("handshakes", lambda t: handshakes(workbench, t, options.pairs))]
                 if not options.quick:
-                    steps.append(("instructions", lambda t: instructions(workbench, t)))
+                    steps.append(("instructions", lambda t: handshake_instructions(workbench, t)))
                 steps.append(("transfers", lambda t: transfers(workbench, t, 5 if options.quick else 20)))
+                if not options.quick:
+                    steps.append(("transfer instructions", lambda t: transfer_instructions(workbench, t)))
                 for name, step in steps:
                     progress.update(task, description=f"{target.key_kind}: {name}")
                     more, data[f"{name} {target.key_kind}"] = step(target)
