@@ -150,6 +150,21 @@ def test_a_url_is_enough_and_the_default_store_is_found(fresh: VirtualBoard, her
     assert (flash / "certs/roots.a/store.rtlt").read_bytes() == pki.store
 
 
+def test_without_waiting_the_board_is_restarted_and_nothing_is_said_of_its_report(
+    fresh: VirtualBoard, here: Path, flash: Path
+) -> None:
+    here.joinpath("main.py").write_text("open('started', 'w').close()\nimport time\nwhile True: time.sleep(1)\n")
+    words = ("--url", "https://demo.test/", "--store", "site.rtlt", "--main", "main.py", "--wait", "0", "--json")
+    done = rootlet(here, "--port", fresh.port, *words)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["report"] is None
+    assert done.stderr == ""
+    deadline = time.monotonic() + 10
+    while not (flash / "started").exists():
+        assert time.monotonic() < deadline, "it was not restarted"
+        time.sleep(0.02)
+
+
 # --- only what differs ---
 
 

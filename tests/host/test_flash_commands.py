@@ -292,7 +292,7 @@ def test_a_published_firmware_is_fetched_checked_and_flashed(run: Run, tmp_path:
         site.page("ESP32_GENERIC_C3", NAME)
         site.publish(NAME, IMAGE)
         ended = run(
-            "flash", "ESP32_GENERIC_C3", "--port", rom.port, "--mirror", site.url, "--yes", "--no-wait", "--json"
+            "flash", "ESP32_GENERIC_C3", "--port", rom.port, "--mirror", site.url, "--yes", "--wait", "0", "--json"
         )
         assert ended.code == 0, ended.err
         assert bytes(rom.flash.data[: len(IMAGE)]) == IMAGE
@@ -317,7 +317,7 @@ def test_a_nucleo_is_flashed_through_its_drive(run: Run, tmp_path: Path, monkeyp
 
 def test_a_failed_write_is_one_line_with_the_state_of_the_board(run: Run, firmware: Path) -> None:
     with Esp32("esp32c3", flip=0x9000) as rom:
-        ended = run("flash", "ESP32_GENERIC_C3", "--file", firmware, "--port", rom.port, "--yes", "--no-wait")
+        ended = run("flash", "ESP32_GENERIC_C3", "--file", firmware, "--port", rom.port, "--yes", "--wait", "0")
     one_line(ended, 1, "does not hold what was written", "cannot start")
 
 
@@ -339,7 +339,7 @@ def test_make_flash_is_the_same_thing(tmp_path: Path) -> None:
 
 
 def test_the_board_says_its_version_tls_and_random_numbers(virtual_board: VirtualBoard) -> None:
-    identity = after.show_board(virtual_board.port)
+    identity = after.show_board(virtual_board.port, 15)
     assert identity["version"].startswith("1.")
     assert identity["tls"] is True
     assert "Mbed TLS" in identity["mbedtls"]
@@ -364,12 +364,12 @@ def test_a_board_that_stays_silent_is_an_error_that_says_the_firmware_is_on_it(
     with pytest.raises(HostError, match="no MicroPython answers"):
         after.show_board(terminal, timeout_s=0.5)
 
-    def silent(port: str) -> dict[str, Any]:
+    def silent(port: str, timeout_s: float) -> dict[str, Any]:
         raise HostError(f"no MicroPython answers on {port}")
 
     monkeypatch.setattr(commands, "show_board", silent)
     with pytest.raises(HostError, match="was written and verified, but the board does not answer"):
-        commands._identify(terminal)
+        commands._identify(terminal, 15)
 
 
 def test_the_repl_is_looked_for_where_only_one_board_can_be(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -85,8 +85,7 @@ def test_every_option_is_called_and_written_the_same_everywhere() -> None:
         for name in parameter.opts:
             if name.startswith("--"):
                 seen.setdefault(name, set()).add((*sorted(parameter.opts), "flag" if parameter.is_flag else "value"))
-    # deploy waits for a report so many seconds; flash waits for the REPL or not.
-    different = {name for name, kinds in seen.items() if len(kinds) > 1} - {"--wait"}
+    different = {name for name, kinds in seen.items() if len(kinds) > 1}
     assert not different, {name: seen[name] for name in different}
 
 

@@ -66,5 +66,5 @@ def test_the_firmware_of_another_board_is_refused(board: Board, tmp_path: Path) 
 
 @pytest.mark.skipif(not PORT.startswith(("/dev/", "COM")), reason="not a serial port")
 def test_a_real_board_says_what_it_is(board: Board) -> None:
-    identity = show_board(PORT)
+    identity = show_board(PORT, 15)
     assert identity["tls"] is board.tls

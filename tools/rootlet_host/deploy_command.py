@@ -70,8 +70,15 @@ def deploy_command(
     ] = False,
     dry_run: DryRunOption = False,
     restart: Annotated[bool, typer.Option(help="Restart the board and show its first report.")] = True,
-    wait: Annotated[
-        float, typer.Option(metavar="SECONDS", min=1, max=600, help="How long to wait for the first report.")
+    wait_s: Annotated[
+        float,
+        typer.Option(
+            "--wait",
+            metavar="SECONDS",
+            min=0,
+            max=600,
+            help="How long to wait for the board's first report. 0: not at all.",
+        ),
     ] = 90,
     as_json: JsonOption = False,
 ) -> None:
@@ -125,7 +132,8 @@ def deploy_command(
             if not as_json:
                 say("restarting\n")
             until = _NEXT_CYCLE if checked["job"]["period_s"] else _PROMPT
-            done.report = board.restart(listen_s=wait, until=until)
+            report = board.restart(listen_s=wait_s, until=until)
+            done.report = report if wait_s else None
     if as_json:
         print_json(_to_json(done, dry_run))
     elif done.report is not None:
@@ -135,7 +143,7 @@ def deploy_command(
         elif lines[-1].startswith(_BANNER_END):  # the program is over: the prompt's two lines are not its own
             del lines[-2:]
         say("\n".join(lines))
-    _judge(done.report, wait)
+    _judge(done.report, wait_s)
 
 
 def _settings(config: Path, url: str | None) -> dict[str, Any]:
@@ -273,7 +281,7 @@ def _to_json(done: Deployment, dry_run: bool) -> dict[str, Any]:
     }
 
 
-def _judge(report: str | None, wait: float) -> None:
+def _judge(report: str | None, wait_s: float) -> None:
     """Raise `HostError` if the board's first report is one of failure."""
     if report is None:
         return
@@ -283,4 +291,4 @@ def _judge(report: str | None, wait: float) -> None:
             remedy="the line that begins with ! says why; rootlet doctor looks closer",
         )
     if _NEXT_CYCLE not in report and _PROMPT not in report:
-        remark(f"note: the board's report did not end within {wait:g} s; it runs on")
+        remark(f"note: the board's report did not end within {wait_s:g} s; it runs on")

@@ -41,7 +41,7 @@ def repl_port(known: str | None) -> str | None:
     return candidates[0].device if len(candidates) == 1 else None
 
 
-def show_board(port: str, timeout_s: float = 15.0) -> dict[str, Any]:
+def show_board(port: str, timeout_s: float) -> dict[str, Any]:
     """Wait up to `timeout_s` for the REPL on `port` and return what the board says of itself.
 
     Keys: version, platform, machine, urandom (bool), tls (bool) and, with tls, mbedtls and features
@@ -57,7 +57,7 @@ def show_board(port: str, timeout_s: float = 15.0) -> dict[str, Any]:
             # The port may still be away (USB comes back after the reset) or the firmware still starting.
             last = error
         if time.monotonic() > deadline:
-            raise HostError(f"no MicroPython answers on {port} within {timeout_s:.0f} s") from last
+            raise HostError(f"no MicroPython answers on {port} within {timeout_s:g} s") from last
         time.sleep(0.3)
 
 

@@ -68,7 +68,16 @@ def flash(
         float,
         typer.Option("--timeout", metavar="SECONDS", min=1, help="How long without a sign of life before giving up."),
     ] = 60,
-    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for the REPL and show the board.")] = True,
+    wait_s: Annotated[
+        float,
+        typer.Option(
+            "--wait",
+            metavar="SECONDS",
+            min=0,
+            max=600,
+            help="How long to wait for the board's REPL afterwards, to show the board. 0: not at all.",
+        ),
+    ] = 15,
     mirror: MirrorOption = None,
     lock: LockOption = None,
     as_json: JsonOption = False,
@@ -104,7 +113,7 @@ def flash(
     with Bar(quiet=as_json) as bar:
         where = method.run(job, bar.show)
     remark(f"{image.name} was written to {board.id} and verified.")
-    identity = _identify(where) if wait else None
+    identity = _identify(where, wait_s) if wait_s else None
     if as_json:
         print_json(
             {
@@ -160,14 +169,14 @@ def _confirm(job: Job, method: Method) -> None:
         raise HostError("nothing was written", remedy="answer y to go on")
 
 
-def _identify(known: str | None) -> dict[str, Any] | None:
+def _identify(known: str | None, wait_s: float) -> dict[str, Any] | None:
     port = repl_port(known)
     if port is None:
         # Nothing failed: an STM32 that was written over a probe or DFU shows its REPL wherever its USB is plugged in.
         remark("note: the port of its REPL is not known; give it to rootlet deploy with --port")
         return None
     try:
-        return show_board(port)
+        return show_board(port, wait_s)
     except HostError as error:
         raise HostError(
             f"the firmware was written and verified, but the board does not answer on {port}: {error.message}",
