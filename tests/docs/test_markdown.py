@@ -1,17 +1,13 @@
-"""The reader of Markdown pages overlooks no block; outputs are compared as people would; links lead somewhere."""
+"""The reader of Markdown pages overlooks no block; outputs are compared as people would."""
 
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 
-from .markdown import REPOSITORY, PageError, pages, parse
+from .markdown import REPOSITORY, PageError, parse
 from .outputs import difference
-
-LINK = re.compile(r"\]\(([^)\s]+)\)")
-FENCED = re.compile(r"^(```|~~~).*?^\1[ \t]*$", re.MULTILINE | re.DOTALL)
 
 
 def test_a_block_without_a_language_is_refused() -> None:
@@ -54,33 +50,6 @@ def test_directives_and_code_are_found() -> None:
 )
 def test_output_may_differ_in_numbers_and_in_nothing_else(shown: str, printed: str, same: bool) -> None:
     assert (difference(shown, printed) == "") is same
-
-
-def anchors(text: str) -> set[str]:
-    """The names that GitHub gives to headings."""
-    heads = re.findall(r"^#+ (.*)$", FENCED.sub("", text), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", head.replace("`", "")).strip().lower().replace(" ", "-") for head in heads}
-
-
-@pytest.mark.parametrize("page", pages())
-def test_every_link_within_the_repository_leads_somewhere(page: str) -> None:
-    path = REPOSITORY / page
-    text = FENCED.sub("", path.read_text(encoding="utf-8"))
-    for link in LINK.findall(text):
-        if "://" in link or link.startswith("mailto:"):
-            continue
-        name, _, anchor = link.partition("#")
-        target: Path = (path.parent / name).resolve() if name else path
-        assert target.exists(), f"{page}: {link}"
-        if anchor and target.suffix == ".md":
-            assert anchor in anchors(target.read_text(encoding="utf-8")), f"{page}: {link}"
-
-
-def test_the_readme_lists_every_page_once() -> None:
-    text = (REPOSITORY / "README.md").read_text(encoding="utf-8").split("## Documentation")[1]
-    links = [link for link in LINK.findall(text) if link.startswith("docs/")]
-    assert sorted(links) == sorted(set(links)), "a page is listed twice"
-    assert {Path(link).name for link in links} == {path.name for path in (REPOSITORY / "docs").glob("*.md")}
 
 
 def test_the_map_of_the_code_has_every_module_of_the_device() -> None:
