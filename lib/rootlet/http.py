@@ -145,7 +145,7 @@ class Response:
 
         Raises TruncationError when the connection ends before the body does.
         """
-        if self._step_ms is not None:
+        if self._step_ms is not None and (self._left or self._chunked):
             self.connection.set_deadline(self._step_ms)
         if self._chunked and not self._left:
             for _ in self._next_chunk():

@@ -17,6 +17,11 @@ class Connection:
         self.closed = False
         self.asked = 0
         self.written = b""
+        self.deadline_ms = None
+
+    def set_deadline(self, timeout_ms):
+        assert not self.closed, "a deadline after close"
+        self.deadline_ms = timeout_ms
 
     def _take(self, n):
         assert not self.closed, "read after close"
@@ -322,6 +327,15 @@ def test_the_request_byte_for_byte():
         b"\r\n\r\n"
     )
     assert sent.arguments[:5] == ("example.org", 443, "context", None, None)
+    assert sent.connection.deadline_ms == 10_000
+
+
+def test_a_response_that_is_closed_at_its_end_stays_readable():
+    sent = Sent(OK + b"Content-Length: 2\r\n\r\nok")
+    response = sent.get("https://example.org/")
+    assert response.read() == b"ok"
+    response.close()
+    assert response.read() == b""
 
 
 def test_another_port_is_part_of_the_host_and_an_ipv6_address_stands_in_brackets():
