@@ -51,6 +51,11 @@ def test_the_page_says_what_is_recorded(record: Record) -> None:
     assert names | {"psk"} == set(re.findall(r"<!-- (\S+): begin", page))  # that one is of test_memory_psk.py
 
 
+def test_the_readme_says_what_is_recorded(record: Record) -> None:
+    page = memory_page.README.read_text(encoding="utf-8")
+    assert between(page, "memory") == memory_page.summary(record), "out of date: make memory ARGS=--render"
+
+
 def test_the_plots_show_what_is_recorded_and_the_page_shows_them(record: Record) -> None:
     page = memory_page.PAGE.read_text(encoding="utf-8")
     for name, svg in memory_page.plots(record).items():

@@ -17,6 +17,7 @@ from memory_records import Record, limits
 from rootlet_host.catalogue import Board, load
 
 PAGE = REPOSITORY / "docs" / "memory.md"
+README = REPOSITORY / "README.md"
 PLOTS = {"least": REPOSITORY / "docs" / "memory-least.svg", "phases": REPOSITORY / "docs" / "memory-phases.svg"}
 MODULE = REPOSITORY / "lib" / "rootlet" / "memory.py"
 
@@ -126,6 +127,17 @@ def blocks(record: Record) -> Iterator[tuple[str, str]]:
     )
 
 
+def summary(record: Record) -> str:
+    """The sentence of the README."""
+    alone = record.need(CHAIN, "tls", COMPILED).least_heap_bytes
+    frozen, files = (record.need(CHAIN, "store", packaging).least_heap_bytes for packaging in (FROZEN, COMPILED))
+    return (
+        f"The least heap in which a verified GET completes, Mbed TLS in the same heap ({CHAIN} chain):\n"
+        f"{frozen:,} bytes with rootlet frozen into the firmware, {files:,} with it as files; "
+        f"with module `tls` alone and\nthe one CA that is needed, {alone:,}."
+    )
+
+
 def _title(key: str) -> str:
     return next((c.title for c in CONFIGURATIONS if c.key == key), key)
 
@@ -201,6 +213,7 @@ def write_all(record: Record) -> None:
     drawn = plots(record)
     for name, text in blocks(record):
         write_block(PAGE, name, text)
+    write_block(README, "memory", summary(record))
     for name, path in PLOTS.items():
         path.write_text(drawn[name], encoding="utf-8")
     MODULE.write_text(with_constants(MODULE.read_text(encoding="utf-8"), record), encoding="utf-8")
