@@ -10,6 +10,25 @@ _KEY_CERT_SIGN = const(0x04)  # certificate.py, key_usage
 _EKU_SERVER = const(2)  # certificate.py, extended_key_usage
 
 
+def content(path, data):
+    """What the file at `path` holds, and then `data`; either may be None, and `data` a text. Raises ConfigError."""
+    from rootlet.errors import ConfigError
+
+    if isinstance(data, str):
+        data = data.encode()
+    if not (data is None or isinstance(data, (bytes, bytearray, memoryview))):
+        raise ConfigError("cadata is of type " + type(data).__name__, "Pass PEM or DER")
+    if path is None:
+        return data
+    if not isinstance(path, str):  # a number would be one of the system's open files
+        raise ConfigError("cafile is no path", "Pass what is no path as cadata")
+    try:
+        with open(path, "rb") as file:
+            return file.read() + (data or b"")
+    except OSError as error:
+        raise ConfigError("the CA certificates in %s cannot be read (%s)" % (path, error), "Check the path", error)
+
+
 class CertificateStore:
     """Looks like a TrustStore. `data`: CA certificates, PEM or DER, one or many.
 

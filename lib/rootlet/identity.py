@@ -94,6 +94,8 @@ def _content(given):
                 return file.read()
         except OSError as error:
             _refuse("%s cannot be read (%s)" % (given, error), "Check the path", error)
+    if not isinstance(given, (bytes, bytearray, memoryview)):
+        _refuse("client_cert or client_key is neither a path nor bytes", "Pass PEM or DER")
     return bytes(given)
 
 

@@ -35,10 +35,13 @@ class PreSharedKey:
     """
 
     def __init__(self, identity, key):
-        if isinstance(identity, str):
-            identity = identity.encode()
         if isinstance(key, str):
             _refuse("the pre-shared key is text", "Pass bytes, e.g. binascii.unhexlify(HEX)")
+        if isinstance(identity, str):
+            identity = identity.encode()
+        for value in (identity, key):
+            if not isinstance(value, (bytes, bytearray)):  # bytes(32) would be 32 zeros
+                _refuse("psk is not (identity, key)", "Pass a tuple of a text and bytes")
         self.identity = bytes(identity)
         self._key = bytes(key)
         if not 0 < len(self.identity) <= _MAX_IDENTITY_BYTES:

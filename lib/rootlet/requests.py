@@ -60,6 +60,10 @@ class Response:
     @property
     def content(self):
         if self._content is None:
+            if self.raw is None:
+                from .errors import TLSError
+
+                raise TLSError("the response of %s is closed" % self.url, "Read it before, or ask again")
             try:
                 self._content = self.raw.read()
             finally:

@@ -1,5 +1,9 @@
 """What the arguments of a Context mean. Let go of when the Context is made."""
 
+from micropython import const
+
+_TICKS = const(1 << 29)  # what ticks_add takes on boards: six days
+
 
 def apply(
     context,
@@ -19,6 +23,8 @@ def apply(
     trace=None,
 ):
     """Sets the attributes of `context` by the arguments that Context describes. Raises as Context does."""
+    if not isinstance(timeout_ms, int) or not 0 <= timeout_ms < _TICKS:
+        refuse("timeout_ms is %r" % (timeout_ms,), "Give milliseconds")
     context.timeout_ms = timeout_ms
     context.late_issuers = {}
     if policy == "webpki":
@@ -28,13 +34,10 @@ def apply(
     elif policy != "default":
         refuse("no policy is called %s" % policy, 'Use "default" or "webpki"')
     context.stores = _stores(store) + _stores(stores)
-    if cafile is not None:
-        with open(cafile, "rb") as file:
-            cadata = file.read() + (cadata or b"")
-    if cadata is not None:
-        from rootlet.cadata import CertificateStore
+    if cadata is not None or cafile is not None:
+        from rootlet.cadata import CertificateStore, content
 
-        context.stores.append(CertificateStore(cadata, context.webpki))
+        context.stores.append(CertificateStore(content(cafile, cadata), context.webpki))
     if client_cert is not None or client_key is not None:
         from rootlet.identity import Identity
 
@@ -45,7 +48,7 @@ def apply(
         from rootlet.psk import PreSharedKey
 
         context.psk = True
-        context.credentials = PreSharedKey(*psk)
+        context.credentials = PreSharedKey(*psk if isinstance(psk, (tuple, list)) and len(psk) == 2 else (psk, None))
     elif not context.stores:
         refuse("there is nothing to trust", "Pass store=, cafile= or cadata=")
     if pins is not None:
@@ -77,6 +80,8 @@ def _stores(given):
             origin = store
             store = current(origin)
             store.origin = origin
+        elif not hasattr(store, "lookup"):
+            refuse("%r is no trust store" % (store,), "Pass a path or a TrustStore")
         opened.append(store)
     return opened
 
@@ -85,7 +90,7 @@ def _check_ciphers(ciphers):
     """Raises ConfigError unless `ciphers` are names of suites that this firmware has."""
     import tls
 
-    if isinstance(ciphers, str) or not ciphers:
+    if not isinstance(ciphers, (list, tuple)) or not ciphers:
         refuse("ciphers must be a list of cipher suite names", "Leave it out for the safe default")
     available = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT).get_ciphers()
     for name in ciphers:

@@ -97,7 +97,10 @@ def query(host, timeout_ms=5_000, port=123):
     cookie = urandom(8)
     request = b"\x23" + bytes(39) + cookie  # version 4, client
     deadline_ms = ticks_add(ticks_ms(), timeout_ms)
-    where = socket.getaddrinfo(host, port, 0, socket.SOCK_DGRAM)[0]
+    found = socket.getaddrinfo(host, port, 0, socket.SOCK_DGRAM)
+    if not found:
+        raise ValueError("the name cannot be resolved")
+    where = found[0]
     sock = socket.socket(where[0], where[1], where[2])
     try:
         sock.connect(where[-1])  # answers of others do not arrive

@@ -41,7 +41,7 @@ class State:
             self.tag = _texts(saved.get("tag"), 3)
             self.partial = _texts(saved.get("partial"), 4)
             self.checked = int(saved.get("checked", 0))
-        except (OSError, ValueError, AttributeError, TypeError):
+        except (OSError, ValueError, AttributeError, TypeError, OverflowError):
             pass  # none yet, or damaged: everything in it can be found out again
 
     def save(self):

@@ -30,6 +30,8 @@ def application(request: Request) -> Reply | Raw:
         return Reply(body=request.headers["authorization"].encode())
     if target == "/to-http":
         return Reply(302, b"", {"Location": f"http://{request.headers['host']}/"})
+    if target == "/cut":
+        return Raw(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf", "cut")
     if target == "/silent":
         return Raw(b"", "silence")
     bodies = {"/text": b"text", "/code": CODE.encode()}
@@ -147,6 +149,8 @@ def test_http_works_as_it_did_but_not_as_the_end_of_https(report: dict[str, Any]
 def test_what_cannot_be_right_fails(report: dict[str, Any]) -> None:
     assert report["other host"] == "ConfigError"
     assert report["time-out"] == "DeadlineError"
+    assert report["cut"] == "TruncationError"
+    assert report["cut again"] == report["closed"] == "TLSError"
 
 
 def test_without_a_context_the_boards_configuration_counts(root: pki.Authority, plain: str, tmp_path: Path) -> None:

@@ -220,7 +220,17 @@ def test_a_damaged_state_file_does_no_harm(board: FieldBoard, publisher: Publish
     path: Path = board.store.with_name("roots.state") / "updates.json"
     path.parent.mkdir()
     with serving(site) as base:
-        for content in (b"", b"{", b"[]", b"\xff" * 512, b'{"tag": 3, "partial": ["a", 2], "checked": {}}', b"null"):
+        for content in (
+            b"",
+            b"{",
+            b"[]",
+            b"\xff" * 512,
+            b'{"tag": 3, "partial": ["a", 2], "checked": {}}',
+            b"null",
+            b'{"checked": 1e999}',
+            b'{"checked": -1e999}',
+            b'{"checked": "now"}',
+        ):
             path.write_bytes(content)
             board.run(base + PATH)
     assert site.requests[0][1].get("range") is None

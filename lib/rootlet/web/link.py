@@ -101,5 +101,10 @@ class Link:
 
 
 def after(timeout_ms):
-    """The value of `ticks_ms` in `timeout_ms`; None for None."""
-    return None if timeout_ms is None else ticks_add(ticks_ms(), timeout_ms)
+    """The value of `ticks_ms` in `timeout_ms`; None for None. Raises ConfigError."""
+    try:
+        return None if timeout_ms is None else ticks_add(ticks_ms(), timeout_ms)
+    except (TypeError, OverflowError):
+        from ..errors import ConfigError
+
+        raise ConfigError("timeout_ms is %r" % (timeout_ms,), "Give a whole number of milliseconds, at most six days")

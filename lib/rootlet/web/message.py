@@ -33,27 +33,38 @@ class Message:
     """
 
     def __init__(self, method, url, headers=None, body=None, json=None, length=None, auth=None, bearer=None):
-        for c in method:
-            if not "A" <= c <= "Z":
-                refuse("%s is no method of HTTP" % repr(method), "Use GET, HEAD, POST, PUT, DELETE or another word")
+        good = isinstance(method, str) and method and method != "CONNECT"  # which makes a tunnel of the connection
+        for c in method if good else ():
+            good = good and "A" <= c <= "Z"
+        if not good:
+            refuse("%s is no method of HTTP here" % repr(method), "Use GET, HEAD, POST, PUT, DELETE or another word")
         self.method = method
         self.aim(url)
         self.headers = {}
         for name in headers or ():
-            value = str(headers[name])
-            field(name, value)
-            self.headers[name] = value
+            field(name, headers[name])
+            self.headers[name] = headers[name]
         if json is not None:
             from json import dumps
 
             body = dumps(json)
             self._default("Content-Type", "application/json")
         if auth is not None:
-            self.headers["Authorization"] = "Basic " + base64(auth[0], auth[1])
+            if not isinstance(auth, (tuple, list)) or list(map(type, auth)) != [str, str]:
+                refuse("auth must be (user, password)", "Pass a tuple of two texts")
+            self._authorize("Basic " + base64(auth[0], auth[1]))
         elif bearer is not None:
-            self.headers["Authorization"] = "Bearer " + bearer
-            field("Authorization", self.headers["Authorization"])
+            self._authorize("Bearer " + bearer if isinstance(bearer, str) else None)
+        if length is not None and (not isinstance(length, int) or length < 0):
+            refuse("length is %r" % (length,), "Give the bytes of the body")
         self.take_body(body, length)
+
+    def _authorize(self, value):
+        field("Authorization", value)
+        for name in list(self.headers):
+            if name.lower() == "authorization":  # of the client, perhaps; two would be one too many
+                del self.headers[name]
+        self.headers["Authorization"] = value
 
     def take_body(self, body, length):
         self._start = None
