@@ -14,8 +14,9 @@ from rootlet_host.store import build_store
 from rootlet_host.store.anchors import anchor_from_certificate
 from support import pki
 from support.application import HOST, SCRIPTS, Board, Run
+from support.programs import faketime_library
 from support.servers import tls_server
-from support.timeservers import chrony, faketime_library, packet, scripted
+from support.timeservers import chrony, packet, scripted
 
 WOKE_UP = 946684800  # 2000-01-01
 DAY = 86400

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from rootlet_host.interpreter import find_micropython
+from support.programs import built
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(REPOSITORY / "tools" / "dev"))
@@ -32,15 +33,7 @@ LOW_BYTES, HIGH_BYTES = {32: 48 * KIB, 64: 48 * KIB}, {32: 112 * KIB, 64: 160 * 
 
 
 def interpreter(bits: int) -> Path:
-    """Skips the test where there is no 32-bit build, but fails it in CI."""
-    if bits == 64:
-        return find_micropython()
-    if not BUILD32.is_file():
-        message = "there is no 32-bit MicroPython: make micropython32"
-        if os.environ.get("CI") == "true":
-            pytest.fail(message, pytrace=False)
-        pytest.skip(message)
-    return BUILD32
+    return find_micropython() if bits == 64 else built(BUILD32, "micropython32")
 
 
 @dataclass

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import ssl
 import stat
 import subprocess
@@ -22,6 +21,7 @@ from rootlet_host.keys import load_key
 from store_help import admit_only, key_usage, make_certificate
 from support import on_cpython, pki  # noqa: F401 - on_cpython makes the device package importable
 from support.board import REPOSITORY, run_device_json
+from support.programs import program
 from support.servers import tls_server
 
 PROBE = REPOSITORY / "tests" / "net" / "probe.py"
@@ -93,8 +93,8 @@ def test_the_ca_keeps_the_rules_for_roots_of_the_public_web(rootlet, tmp_path, k
     assert webpki.check_root((tmp_path / "ca.der").read_bytes()) is None
 
 
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl")
 def test_openssl_verifies_them_strictly_for_their_purpose_only(rootlet, tmp_path):
+    program("openssl", "openssl")
     rootlet("certs", "rig", "board.example.org", "127.0.0.1", LONG_HOST)
 
     def verify(name, *options):

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from support.programs import missing, program
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(REPOSITORY / "tools" / "dev"))
@@ -155,8 +156,8 @@ def test_a_changed_package_index_is_refused(mirror: Mirror, folder: Path, capsys
 @pytest.fixture
 def signer(tmp_path: Path) -> Iterator[tuple[Callable[[str], bytes], Path]]:
     """A new OpenPGP key: a function that clear-signs text with it, and the keyring that holds it."""
-    if not shutil.which("gpg") or not shutil.which("gpgv"):
-        pytest.skip("gpg and gpgv are needed")
+    program("gpg", "gnupg")
+    program("gpgv", "gpgv")
     home = tmp_path / "gpg"
     home.mkdir(mode=0o700)
     gpg = ["gpg", "--homedir", str(home), "--batch", "--quiet", "--passphrase", ""]
@@ -295,17 +296,22 @@ def test_a_hash_that_is_a_path_is_refused(downloader: Downloader) -> None:
 
 
 @pytest.fixture
+def dpkg_deb() -> str:
+    return program("dpkg-deb", "dpkg")
+
+
+@pytest.fixture
 def real_root() -> Path:
     """The unpacked packages of a build that was fetched before."""
     builds = [
         each for each in fetch_micropython.installed_builds(fetch_micropython.DEFAULT_FOLDER) if each.arch == "amd64"
     ]
     if not builds:
-        pytest.skip("run tools/dev/fetch_micropython.py first")
+        missing("no other version of MicroPython was fetched: make versions")
     return builds[0].path / "root"
 
 
-@pytest.mark.skipif(not shutil.which("dpkg-deb"), reason="dpkg-deb is needed")
+@pytest.mark.usefixtures("dpkg_deb")
 class TestInstall:
     def test_a_package_that_does_not_start_leaves_nothing_behind(
         self, mirror: Mirror, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

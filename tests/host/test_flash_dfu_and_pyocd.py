@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import shutil
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ from rootlet_host.flash.programs import TIMED_OUT, Finished, run
 from rootlet_host.flash.pyocd import PyocdMethod
 from rootlet_host.flash.registry import choose
 from simulators.firmware import as_dfu, as_hex, banner, stm32_parts
+from support import programs
 
 BOARD = load().get("NUCLEO_F429ZI")
 PARTS = stm32_parts("NUCLEO-F429ZI with STM32F429")
@@ -38,8 +38,8 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> Non
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
 
 
-@pytest.mark.skipif(shutil.which("dfu-util") is None, reason="needs Debian's dfu-util")
 def test_the_real_dfu_util_finds_no_board_here() -> None:
+    programs.program("dfu-util", "dfu-util")
     obstacle = DfuMethod().obstacle(BOARD, Target())
     assert obstacle is not None
     assert obstacle.reason == "no board in DFU mode is attached"
@@ -161,15 +161,16 @@ def test_a_program_that_hangs_is_ended() -> None:
 # --- pyOCD --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.skipif(importlib.util.find_spec("pyocd") is not None, reason="pyOCD is installed")
-def test_without_pyocd_the_way_says_how_to_get_it() -> None:
+def test_without_pyocd_the_way_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pyocd.importlib.util, "find_spec", lambda _: None)
     with pytest.raises(UsageError, match="pyOCD is not installed") as caught:
         choose(BOARD, "pyocd", Target())
     assert "rootlet[pyocd]" in caught.value.remedy
 
 
-@pytest.mark.skipif(importlib.util.find_spec("pyocd") is None, reason="needs the extra rootlet[pyocd]")
 def test_with_pyocd_and_no_probe_it_does_not_wait() -> None:
+    if importlib.util.find_spec("pyocd") is None:
+        programs.missing("pyOCD is not installed: make setup")
     obstacle = PyocdMethod().obstacle(BOARD, Target())
     assert obstacle is not None
     assert "no debug probe" in obstacle.reason

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import Any
 
 import pytest
@@ -15,6 +14,7 @@ from rootlet_host.flash.registry import choose
 from rootlet_host.flash.serial_loader import SerialMethod
 from simulators.firmware import as_dfu, as_hex, banner, stm32_parts
 from simulators.stm32_rom import Stm32Rom
+from support.programs import program
 
 F401 = load().get("NUCLEO_F401RE")
 PARTS = stm32_parts()
@@ -25,13 +25,20 @@ FILE_SYSTEM = 0x0800_4000
 # stm32flash 0.7 does not know the H5, U5, WB, WL and two of the H7 lines.
 UNKNOWN_TO_STM32FLASH = (0x480, 0x481, 0x483, 0x484, 0x495, 0x497)
 
-needs_stm32flash = pytest.mark.skipif(shutil.which("stm32flash") is None, reason="needs Debian's stm32flash")
+needs_stm32flash = pytest.mark.usefixtures("stm32flash")
 
 
-@pytest.fixture(params=[pytest.param("stm32flash", marks=needs_stm32flash), "stm32loader"])
+@pytest.fixture
+def stm32flash() -> str:
+    return program("stm32flash", "stm32flash")
+
+
+@pytest.fixture(params=["stm32flash", "stm32loader"])
 def tool(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """The host program; without stm32flash on PATH the method falls back to stm32loader."""
     name: str = request.param
+    if name == "stm32flash":
+        request.getfixturevalue(name)
     if name == "stm32loader":
         monkeypatch.setattr(serial_loader.shutil, "which", lambda _: None)
     return name

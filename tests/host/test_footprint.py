@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.programs import built
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(REPOSITORY / "tools" / "dev"))
@@ -66,11 +67,10 @@ def test_the_page_lists_every_module_and_none_that_is_no_more(measured: footprin
     assert sorted(listed) == sorted([f"| {row[0]}", row[1]] for row in measured.rows() if row[0].startswith("`"))
 
 
-@pytest.mark.skipif(not footprint.BOARD_LIKE.exists(), reason="there is no 32-bit interpreter: make micropython32")
 def test_an_import_keeps_more_heap_than_its_bytes_and_no_more_than_twice_as_much(
     workbench: Workbench, measured: footprint.Footprint
 ) -> None:
-    heap = footprint.import_costs(workbench, footprint.BOARD_LIKE)
+    heap = footprint.import_costs(workbench, built(footprint.BOARD_LIKE, "micropython32"))
     assert {"store", "policy", "http", "web.client", "modem"} <= heap.keys()
     assert "modem.at" not in heap  # which modem imports
     assert measured.modules["store"] < heap["store"] < 2 * measured.modules["store"]

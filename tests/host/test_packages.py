@@ -6,7 +6,6 @@ import ast
 import hashlib
 import importlib.util
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 from rootlet_host import __version__
 from rootlet_host.errors import HostError
+from support.programs import built
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(REPOSITORY / "tools" / "dev"))
@@ -228,12 +228,7 @@ def test_the_command_checks_and_names_what_is_wrong(
 
 @pytest.fixture(scope="module")
 def manifestfile() -> Any:
-    path = REPOSITORY / "build" / "micropython" / "manifestfile.py"
-    if not path.is_file():
-        message = "MicroPython's manifestfile.py is not there: run `make versions`"
-        if os.environ.get("CI") == "true":
-            pytest.fail(message, pytrace=False)
-        pytest.skip(message)
+    path = built(REPOSITORY / "build" / "micropython" / "manifestfile.py", "versions")
     spec = importlib.util.spec_from_file_location("manifestfile", path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 import ssl
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from support import pki
 from support.attempt import HOST
 from support.board import REPOSITORY, run_device
+from support.programs import built
 from support.servers import Server, answer, http_response, server_context, tls_server
 
 PROGRAM = Path(__file__).parent / "scripts" / "secure_element.py"
@@ -35,12 +35,7 @@ REFERENCE = (
 
 @pytest.fixture(scope="module")
 def firmware() -> Path:
-    if not FIRMWARE.is_file():
-        message = f"{FIRMWARE} is not there: run `make micropython-ecdsa`"
-        if os.environ.get("CI") == "true":
-            pytest.fail(message, pytrace=False)
-        pytest.skip(message)
-    return FIRMWARE
+    return built(FIRMWARE, "micropython-ecdsa")
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 from support.board import run_device_json
-from support.timeservers import chrony, faketime_library, packet, scripted
+from support.programs import faketime_library
+from support.timeservers import chrony, packet, scripted
 
 PROBE = Path(__file__).with_name("clock_probe.py")
 

@@ -1,4 +1,4 @@
-"""Server programs from Debian that tests talk to."""
+"""What tests need of the machine: programs from Debian that they start or talk to, and what `make` targets build."""
 
 from __future__ import annotations
 
@@ -10,20 +10,33 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
 
+def missing(message: str) -> NoReturn:
+    """Skip the test for want of something; in CI, where .ci/run has installed and built everything, fail it."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(message, pytrace=False)
+    pytest.skip(message)
+
+
 def program(name: str, package: str) -> str:
-    """The path of a program. Skips the test where it is not installed, but fails it in CI."""
+    """The path of a program; `missing` without it."""
     path = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
-    if path is None:
-        message = f"{name} is not installed: apt install {package}"
-        if os.environ.get("CI") == "true":
-            pytest.fail(message, pytrace=False)
-        pytest.skip(message)
-    return path
+    return path or missing(f"{name} is not installed: apt install {package}")
+
+
+def built(path: Path, target: str) -> Path:
+    """`path`, which `make TARGET` builds or fetches; `missing` without it."""
+    return path if path.is_file() else missing(f"there is no {path}: make {target}")
+
+
+def faketime_library() -> str:
+    """libfaketime, to be loaded before a program whose clock shall be wrong; `missing` without it."""
+    found = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
+    return str(found) if found else missing("libfaketime is not installed: apt install faketime")
 
 
 def free_port(kind: int = socket.SOCK_STREAM) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 import subprocess
 import threading
@@ -12,20 +11,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
-
 from .programs import free_port, program
 
 NTP_EPOCH = 2208988800
-
-
-def faketime_library() -> str:
-    """libfaketime. Skips the test where it is not installed, but fails it in CI."""
-    found = next((str(p) for p in Path("/usr/lib").glob("*/faketime/libfaketime.so.1")), None)
-    if found is None:
-        assert not os.environ.get("CI"), "libfaketime must be installed in CI"
-        pytest.skip("libfaketime is not installed (apt install faketime)")
-    return found
 
 
 @contextmanager
