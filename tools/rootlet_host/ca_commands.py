@@ -26,7 +26,7 @@ from .ca import (
 )
 from .errors import EXIT_FAILED, HostError, UsageError
 from .files import write_atomic
-from .options import Commands, JsonOption, SourcesOption
+from .options import Commands, JsonOption, SourcesOption, optional
 from .output import plain, print_json, print_table, remark, say
 from .store.anchors import describe_key, normalise_suffixes
 from .store.format import Anchor, Kind
@@ -43,35 +43,28 @@ def find(
     sources: SourcesOption = None,
     stores: Annotated[
         list[Path] | None,
-        typer.Option(
+        optional(
             "--store",
             metavar="FILE",
             help="Say whether this store holds the root. May be given several times. Default: certs/*.rtlt.",
-            show_default=False,
         ),
     ] = None,
     add: Annotated[
-        Path | None,
-        typer.Option(
-            "--add", metavar="STORE", help="Add the root to this store, whose sequence grows by 1.", show_default=False
-        ),
+        Path | None, optional("--add", metavar="STORE", help="Add the root to this store, whose sequence grows by 1.")
     ] = None,
     suffix: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="DOMAIN",
-            help="With --add: trust the root for names in DOMAIN only. May be given several times.",
-            show_default=False,
+        optional(
+            metavar="DOMAIN", help="With --add: trust the root for names in DOMAIN only. May be given several times."
         ),
     ] = None,
     fingerprint: Annotated[
         str | None,
-        typer.Option(
+        optional(
             "--sha256",
             metavar="HEX",
             help="With --add: accept the self-signed certificate with this SHA-256, which its owner told you by "
             "another way than this connection.",
-            show_default=False,
         ),
     ] = None,
     as_json: JsonOption = False,

@@ -28,7 +28,7 @@ from .certs import (
 from .errors import UsageError
 from .files import file_name, make_folder, write_all
 from .keys import PrivateKey, ask_passphrase, load_key
-from .options import CaKeyOption, Commands, DirectoryOption, ForceOption, JsonOption, NoPassphraseOption
+from .options import CaKeyOption, Commands, DirectoryOption, ForceOption, JsonOption, NoPassphraseOption, optional
 from .output import print_json, say
 
 app = Commands("certs", "Make a private CA, and certificates of servers and devices.")
@@ -39,22 +39,18 @@ DaysOption = Annotated[
 ]
 LeafDaysOption = Annotated[
     int | None,
-    typer.Option(
+    optional(
         "--days",
         metavar="DAYS",
         min=1,
         max=MAX_DAYS,
         help=f"How long it is valid, in days. Default: {SERVER_DAYS} for a server, {DEVICE_DAYS} for a device, and "
         "never longer than the CA.",
-        show_default=False,
     ),
 ]
 CaOption = Annotated[Path, typer.Option("--ca", metavar="CA.pem", help="The CA that issues it.")]
 KeyOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--key", metavar="FILE", help="Certify this key, as for a renewal, and write none.", show_default=False
-    ),
+    Path | None, optional("--key", metavar="FILE", help="Certify this key, as for a renewal, and write none.")
 ]
 
 
@@ -114,8 +110,7 @@ def server(
     ca: CaOption,
     ca_key: CaKeyOption = None,
     name: Annotated[
-        str | None,
-        typer.Option("--name", metavar="NAME", help="Name of the files. Default: the first host.", show_default=False),
+        str | None, optional("--name", metavar="NAME", help="Name of the files. Default: the first host.")
     ] = None,
     directory: DirectoryOption = Path(),
     key: KeyOption = None,

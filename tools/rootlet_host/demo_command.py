@@ -19,6 +19,7 @@ from .demo import HOST, Interrupts, install_application, make_pki, run_board, se
 from .errors import EXIT_INTERRUPTED, HostError, UsageError
 from .files import write_atomic
 from .interpreter import find_micropython
+from .options import optional
 from .output import out, say
 from .store.builder import BuildOptions, Contents, collect, read_store, release
 from .store.format import Store
@@ -28,18 +29,16 @@ from .store.manifest import manifest, manifest_path, write_manifest
 def demo(
     url: Annotated[
         str | None,
-        typer.Option(
+        optional(
             metavar="URL",
             help="Fetch this https URL from the Internet, trusting Mozilla's roots only. Default: a server made here.",
-            show_default=False,
         ),
     ] = None,
     interpreter: Annotated[
         Path | None,
-        typer.Option(
+        optional(
             metavar="PROGRAM",
             help="The MicroPython to run. Default: $MICROPYTHON, else the one installed with rootlet.",
-            show_default=False,
         ),
     ] = None,
     every: Annotated[

@@ -21,7 +21,7 @@ from .deploy import (
 )
 from .errors import HostError, UsageError
 from .files import read_file
-from .options import DryRunOption, JsonOption, PortOption
+from .options import DryRunOption, JsonOption, PortOption, optional
 from .output import count_of, print_json, remark, say
 from .paths import device_root
 from .progress import Bar
@@ -46,11 +46,10 @@ def deploy_command(
     ] = None,
     store: Annotated[
         list[Path] | None,
-        typer.Option(
+        optional(
             "--store",
             metavar="FILE",
             help=f"A trust store, in the order of `stores` in the configuration. Default: {_STORE}.",
-            show_default=False,
         ),
     ] = None,
     cafile: Annotated[

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from .errors import UsageError
 from .files import file_name, make_folder, write_all
 from .keys import ask_passphrase, load_publisher_key
-from .options import Commands, DirectoryOption, JsonOption, NoPassphraseOption
+from .options import Commands, DirectoryOption, JsonOption, NoPassphraseOption, optional
 from .output import print_json, say
 from .signing import new_publisher_key, publisher_certificate
 
@@ -23,8 +23,7 @@ def new(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The publisher's name, also of the files.")],
     directory: DirectoryOption = Path(),
     existing: Annotated[
-        Path | None,
-        typer.Option("--from", metavar="FILE", help="Use this P-256 private key (PEM or DER).", show_default=False),
+        Path | None, optional("--from", metavar="FILE", help="Use this P-256 private key (PEM or DER).")
     ] = None,
     no_passphrase: NoPassphraseOption = False,
     as_json: JsonOption = False,

@@ -51,6 +51,11 @@ class Commands(typer.Typer):
         return super().command(*names, **{"cls": _Command, **options})
 
 
+def optional(*names: str, metavar: str, help: str, **more: Any) -> Any:
+    """A typer.Option that may be left out: what happens then stands in `help`, and no default value is shown."""
+    return typer.Option(*names, metavar=metavar, help=help, show_default=False, **more)
+
+
 def _board_ids() -> list[str]:
     from .catalogue import load
 
@@ -59,17 +64,12 @@ def _board_ids() -> list[str]:
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 PortOption = Annotated[
-    str | None,
-    typer.Option("--port", "-p", metavar="PORT", help=f"{PORT_FORMS}. Default: the only board.", show_default=False),
+    str | None, optional("--port", "-p", metavar="PORT", help=f"{PORT_FORMS}. Default: the only board.")
 ]
 PortsOption = Annotated[
     list[str] | None,
-    typer.Option(
-        "--port",
-        "-p",
-        metavar="PORT",
-        help=f"{PORT_FORMS}. Default: the only board. May be given several times.",
-        show_default=False,
+    optional(
+        "--port", "-p", metavar="PORT", help=f"{PORT_FORMS}. Default: the only board. May be given several times."
     ),
 ]
 BoardArgument = Annotated[
@@ -90,23 +90,15 @@ NoPassphraseOption = Annotated[
 StoreArgument = Annotated[Path, typer.Argument(metavar="STORE", help="The trust store, like roots.rtlt.")]
 StorePathOption = Annotated[
     str | None,
-    typer.Option(
-        "--path",
-        metavar="PATH",
-        help="The store's path on the board. Default: what its configuration says.",
-        show_default=False,
-    ),
+    optional("--path", metavar="PATH", help="The store's path on the board. Default: what its configuration says."),
 ]
 SourcesOption = Annotated[
     list[str] | None,
-    typer.Option(
+    optional(
         "--source",
         metavar="SOURCE",
         help="Where to look for a server's root: mozilla (the default), a PEM or DER file, a folder, or certdata.txt. "
         "May be given several times.",
-        show_default=False,
     ),
 ]
-CaKeyOption = Annotated[
-    Path | None, typer.Option("--ca-key", metavar="FILE", help="The CA's key. Default: CA.key.", show_default=False)
-]
+CaKeyOption = Annotated[Path | None, optional("--ca-key", metavar="FILE", help="The CA's key. Default: CA.key.")]

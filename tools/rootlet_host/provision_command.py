@@ -12,7 +12,7 @@ from .board.transport import Board
 from .certs import MAX_DAYS, KeyType, load_ca, make_device, new_key
 from .certs_commands import write_device
 from .errors import UsageError
-from .options import CaKeyOption, ForceOption, JsonOption, PortOption
+from .options import CaKeyOption, ForceOption, JsonOption, PortOption, optional
 from .output import plain, print_json, say
 from .provision import (
     CERTIFICATE,
@@ -30,29 +30,14 @@ from .provision import (
 
 def provision(
     cert: Annotated[
-        Path | None,
-        typer.Option(
-            "--cert", metavar="NAME.pem", help="Put this certificate and its key on the board.", show_default=False
-        ),
+        Path | None, optional("--cert", metavar="NAME.pem", help="Put this certificate and its key on the board.")
     ] = None,
-    key: Annotated[
-        Path | None,
-        typer.Option("--key", metavar="FILE", help="The key. Default: NAME.key.", show_default=False),
-    ] = None,
+    key: Annotated[Path | None, optional("--key", metavar="FILE", help="The key. Default: NAME.key.")] = None,
     ca: Annotated[
-        Path | None,
-        typer.Option(
-            "--ca",
-            metavar="CA.pem",
-            help="Make a key and let this CA certify it, then put both on.",
-            show_default=False,
-        ),
+        Path | None, optional("--ca", metavar="CA.pem", help="Make a key and let this CA certify it, then put both on.")
     ] = None,
     ca_key: CaKeyOption = None,
-    name: Annotated[
-        str | None,
-        typer.Option("--name", metavar="NAME", help="With --ca: name of device and files.", show_default=False),
-    ] = None,
+    name: Annotated[str | None, optional("--name", metavar="NAME", help="With --ca: name of device and files.")] = None,
     directory: Annotated[
         Path, typer.Option("--directory", "-d", metavar="DIR", help="With --ca: where to keep the new files.")
     ] = Path(),
@@ -61,31 +46,22 @@ def provision(
     ] = KeyType.P256,
     days: Annotated[
         int | None,
-        typer.Option(
-            "--days",
-            metavar="DAYS",
-            min=1,
-            max=MAX_DAYS,
-            help="With --ca: how long the certificate is valid.",
-            show_default=False,
-        ),
+        optional("--days", metavar="DAYS", min=1, max=MAX_DAYS, help="With --ca: how long the certificate is valid."),
     ] = None,
     psk: Annotated[
         Path | None,
-        typer.Option(
+        optional(
             "--psk",
             metavar="FILE",
             help="Put a pre-shared key on the board: FILE has lines IDENTITY:KEY, as mosquitto's psk_file.",
-            show_default=False,
         ),
     ] = None,
     identity: Annotated[
         str | None,
-        typer.Option(
+        optional(
             "--identity",
             metavar="NAME",
             help="With --psk: the key called so; it is made and added to FILE if it is not there.",
-            show_default=False,
         ),
     ] = None,
     port: PortOption = None,

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from .errors import UsageError
-from .options import JsonOption
+from .options import JsonOption, optional
 from .output import print_json, say
 from .publish import examine, write
 from .store.sources import single_certificate
@@ -18,8 +18,7 @@ def publish(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="The folder that the web server serves.")],
     stores: Annotated[list[Path], typer.Argument(metavar="STORE...", help="The stores; their names stay.")],
     publisher: Annotated[
-        Path | None,
-        typer.Option(metavar="CA.pem", help="Publish only what this publisher signed.", show_default=False),
+        Path | None, optional(metavar="CA.pem", help="Publish only what this publisher signed.")
     ] = None,
     allow_unsigned: Annotated[
         bool, typer.Option("--allow-unsigned", help="Publish stores that no board will take from a network.")

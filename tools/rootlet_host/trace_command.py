@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from .errors import UsageError
-from .options import Commands, JsonOption
+from .options import Commands, JsonOption, optional
 from .output import plain, print_json, print_table, remark, say
 from .traces import Connection, read_trace
 
@@ -34,8 +34,7 @@ _STYLES = {"failed": "bold red", "established": "bold green", "alert": "yellow",
 def view(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A trace: lines of JSON, as the board wrote them.")],
     connection: Annotated[
-        int | None,
-        typer.Option("--connection", "-c", metavar="N", help="Only connection N of the file.", show_default=False),
+        int | None, optional("--connection", "-c", metavar="N", help="Only connection N of the file.")
     ] = None,
     level: Annotated[int, typer.Option(metavar="N", min=1, max=3, help="Leave out events above this level.")] = 3,
     as_json: JsonOption = False,

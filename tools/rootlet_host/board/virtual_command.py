@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import HostError, UsageError
+from ..options import optional
 from ..output import remark, say
 
 if TYPE_CHECKING:
@@ -28,8 +29,7 @@ def virtual(
         str, typer.Option("--fs", metavar="littlefs|fat", help="The file system of the image.")
     ] = "littlefs",
     size: Annotated[
-        str | None,
-        typer.Option(metavar="SIZE", help="The size of a new image, like 512K or 1M. Default: 1M.", show_default=False),
+        str | None, optional(metavar="SIZE", help="The size of a new image, like 512K or 1M. Default: 1M.")
     ] = None,
     heap: Annotated[
         str, typer.Option(metavar="SIZE", help="The heap. A 64-bit host needs about twice what a board needs.")

@@ -11,7 +11,7 @@ from rich.table import Table
 from ..catalogue import load
 from ..errors import UsageError
 from ..files import write_atomic
-from ..options import BoardArgument, Commands, JsonOption
+from ..options import BoardArgument, Commands, JsonOption, optional
 from ..output import print_json, print_table, remark, say
 from ..progress import Bar
 from . import download
@@ -21,19 +21,14 @@ app = Commands("firmware", "Find, fetch and check MicroPython firmware.")
 
 MirrorOption = Annotated[
     str | None,
-    typer.Option(
-        metavar="URL",
-        help=f"Address that stands for {download.OFFICIAL} (or ${download.MIRROR_ENVIRONMENT}).",
-        show_default=False,
-    ),
+    optional(metavar="URL", help=f"Address that stands for {download.OFFICIAL} (or ${download.MIRROR_ENVIRONMENT})."),
 ]
 VersionOption = Annotated[
     str | None, typer.Option("--version", metavar="V", help="Release, e.g. v1.26.1. Default: the newest.")
 ]
 FormatOption = Annotated[str | None, typer.Option("--format", metavar="F", help="bin, hex or dfu.")]
 LockOption = Annotated[
-    Path | None,
-    typer.Option(metavar="FILE", help="Lock file with the SHA-256 of every file used so far.", show_default=False),
+    Path | None, optional(metavar="FILE", help="Lock file with the SHA-256 of every file used so far.")
 ]
 
 
@@ -79,9 +74,7 @@ def get(
     board_id: BoardArgument,
     version: VersionOption = None,
     form: FormatOption = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Copy the file here.", show_default=False)
-    ] = None,
+    output: Annotated[Path | None, optional("--output", "-o", metavar="FILE", help="Copy the file here.")] = None,
     mirror: MirrorOption = None,
     lock: LockOption = None,
     as_json: JsonOption = False,

@@ -14,7 +14,7 @@ from ..firmware import download
 from ..firmware.commands import FormatOption, LockOption, MirrorOption, VersionOption
 from ..firmware.images import Image, require_for
 from ..firmware.lockfile import LockFile, default_path
-from ..options import PORT_FORMS, BoardArgument, DryRunOption, JsonOption
+from ..options import PORT_FORMS, BoardArgument, DryRunOption, JsonOption, optional
 from ..output import print_json, remark, say
 from ..progress import Bar
 from .after import describe, repl_port, show_board
@@ -26,41 +26,32 @@ def flash(
     board_id: BoardArgument,
     port: Annotated[
         str | None,
-        typer.Option(
+        optional(
             "--port",
             "-p",
             metavar="PORT",
             help=f"{PORT_FORMS}. For dfu and pyocd a serial number. Default: the only board.",
-            show_default=False,
         ),
     ] = None,
     method_name: Annotated[
         str | None,
-        typer.Option(
+        optional(
             "--method",
             metavar="NAME",
             help=f"{', '.join(METHODS[:-1])} or {METHODS[-1]}. Default: the first that works here.",
-            show_default=False,
             autocompletion=lambda: list(METHODS),
         ),
     ] = None,
     file: Annotated[
-        Path | None,
-        typer.Option("--file", metavar="FILE", help="Local firmware instead of a published one.", show_default=False),
+        Path | None, optional("--file", metavar="FILE", help="Local firmware instead of a published one.")
     ] = None,
     version: VersionOption = None,
     form: FormatOption = None,
     erase: Annotated[bool, typer.Option("--erase", help="Erase the whole flash first, files included.")] = False,
     dry_run: DryRunOption = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before the old firmware is erased.")] = False,
-    volume: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Where the ST-LINK drive is mounted.", show_default=False),
-    ] = None,
-    baud: Annotated[
-        int | None,
-        typer.Option(metavar="RATE", min=1200, help="Bits per second on the serial port.", show_default=False),
-    ] = None,
+    volume: Annotated[Path | None, optional(metavar="DIR", help="Where the ST-LINK drive is mounted.")] = None,
+    baud: Annotated[int | None, optional(metavar="RATE", min=1200, help="Bits per second on the serial port.")] = None,
     parity: Annotated[
         str, typer.Option(metavar="even|none", help="Parity of the STM32 serial loader; none for odd adapters.")
     ] = "even",

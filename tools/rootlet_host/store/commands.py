@@ -16,7 +16,7 @@ from rich.table import Table
 from ..errors import UsageError
 from ..files import make_folder, write_atomic
 from ..keys import load_publisher
-from ..options import Commands, JsonOption, StoreArgument
+from ..options import Commands, JsonOption, StoreArgument, optional
 from ..output import count_of, plain, print_json, print_table, remark, say
 from ..signing import SignatureError, set_publisher, sign_store, verify_store
 from .anchors import describe_subject, time_text
@@ -45,40 +45,29 @@ def build(
         ),
     ] = None,
     output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FILE",
-            help=f"The store to write. Default: {DEFAULT_STORE}.",
-            show_default=False,
-        ),
+        Path | None, optional("--output", "-o", metavar="FILE", help=f"The store to write. Default: {DEFAULT_STORE}.")
     ] = None,
     ecc_only: Annotated[bool, typer.Option("--ecc-only", help="Keep only anchors with an elliptic-curve key.")] = False,
     host_list: Annotated[
         Path | None,
-        typer.Option(
+        optional(
             metavar="FILE",
             help="Keep only the roots that the hosts in FILE (one a line) chain to. Connects to every host.",
-            show_default=False,
         ),
     ] = None,
     maximum: Annotated[
         int | None,
-        typer.Option(
+        optional(
             "--max",
             metavar="N",
             min=1,
             help="Keep at most N anchors: your own first, then those most hosts need, then those valid longest.",
-            show_default=False,
         ),
     ] = None,
     suffix: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="DOMAIN",
-            help="Trust the CAs from files only for names in DOMAIN. May be given several times.",
-            show_default=False,
+        optional(
+            metavar="DOMAIN", help="Trust the CAs from files only for names in DOMAIN. May be given several times."
         ),
     ] = None,
     exact: Annotated[
@@ -86,43 +75,35 @@ def build(
     ] = False,
     block: Annotated[
         list[str] | None,
-        typer.Option(
+        optional(
             metavar="KEY",
             help="Never accept this key: SHA-256 of the SubjectPublicKeyInfo (hex or sha256/base64), or a file with "
             "the certificate or public key. May be given several times.",
-            show_default=False,
         ),
     ] = None,
     publisher: Annotated[
         Path | None,
-        typer.Option(
-            metavar="CA.pem",
-            help="Carry this publisher: boards accept its signatures once they have this store.",
-            show_default=False,
+        optional(
+            metavar="CA.pem", help="Carry this publisher: boards accept its signatures once they have this store."
         ),
     ] = None,
     sequence: Annotated[
         int | None,
-        typer.Option(
+        optional(
             metavar="N",
             help="Sequence number. Default: kept if the store at FILE has the same content, else one more than that.",
-            show_default=False,
         ),
     ] = None,
     issued_at: Annotated[
         str | None,
-        typer.Option(
+        optional(
             metavar="TIME",
             help="Time of issue, below which boards take no clock. Default: SOURCE_DATE_EPOCH, else the latest of the "
             "certificates' notBefore and the release date of Mozilla's list.",
-            show_default=False,
         ),
     ] = None,
     not_used_after: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TIME", help="Boards make no connection with the store after this time.", show_default=False
-        ),
+        str | None, optional(metavar="TIME", help="Boards make no connection with the store after this time.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -219,8 +200,7 @@ def diff(
 def check(
     store: StoreArgument,
     publisher: Annotated[
-        Path | None,
-        typer.Option(metavar="CA.pem", help="Also verify that this publisher signed it.", show_default=False),
+        Path | None, optional(metavar="CA.pem", help="Also verify that this publisher signed it.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -254,19 +234,12 @@ def sign(
     store: StoreArgument,
     key: Annotated[Path, typer.Option("--key", metavar="NAME.key", help="The publisher's key.")],
     cert: Annotated[
-        Path | None,
-        typer.Option(metavar="CA.pem", help="The publisher's certificate. Default: NAME.pem.", show_default=False),
+        Path | None, optional(metavar="CA.pem", help="The publisher's certificate. Default: NAME.pem.")
     ] = None,
     next_publisher: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="CA.pem", help="Carry this publisher: boards accept its signatures next.", show_default=False
-        ),
+        Path | None, optional(metavar="CA.pem", help="Carry this publisher: boards accept its signatures next.")
     ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", metavar="FILE", help="Write here, not to STORE.", show_default=False),
-    ] = None,
+    output: Annotated[Path | None, optional("--output", "-o", metavar="FILE", help="Write here, not to STORE.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Sign a store.
