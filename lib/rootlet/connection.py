@@ -286,20 +286,22 @@ def _relay(observer):
     observer.quota = -1  # in the object, where it is found sooner than in the class
     n = None
     while True:
-        buffer = yield n
         try:
-            if observer.quota >= 0 or observer.deadline_ms is not None:
-                observer._in_body = in_body
-                n = type(observer).readinto(observer, buffer)
-                in_body = observer._in_body
-                continue
-            n = sock.readinto(buffer)
-            if n == len(buffer):
-                in_body = not in_body  # nobody encrypts a record to nothing, so each has a body
-            elif n == 0:
-                observer.ended = True
-            elif n is None:
-                observer.dry = True
-                observer.wants_write = False
+            # Inside, because MicroPython raises an interrupt where a loop jumps back.
+            while True:
+                buffer = yield n
+                if observer.quota >= 0 or observer.deadline_ms is not None:
+                    observer._in_body = in_body
+                    n = type(observer).readinto(observer, buffer)
+                    in_body = observer._in_body
+                    continue
+                n = sock.readinto(buffer)
+                if n == len(buffer):
+                    in_body = not in_body  # nobody encrypts a record to nothing, so each has a body
+                elif n == 0:
+                    observer.ended = True
+                elif n is None:
+                    observer.dry = True
+                    observer.wants_write = False
         except BaseException as error:
             n = observer._keep(error)
