@@ -58,3 +58,12 @@ def test_the_map_of_the_code_has_every_module_of_the_device() -> None:
     library = REPOSITORY / "lib" / "rootlet"
     modules = {path.stem for path in library.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
     assert set(re.findall(r"`([a-z_]+)`", table)) == modules - {"__init__"}
+
+
+def test_the_map_of_the_code_has_every_module_of_the_host() -> None:
+    text = (REPOSITORY / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    map_ = text.split("### The host package")[1].split("\n### ")[0]
+    package = REPOSITORY / "tools" / "rootlet_host"
+    modules = {path.stem for path in package.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    commands = {name for name in modules if name.endswith(("_command", "_commands"))}
+    assert modules - commands - {"__init__", "__main__"} <= set(re.findall(r"`([a-z_]+)`", map_))
