@@ -19,6 +19,7 @@ import pytest
 from support import pki
 from support.attempt import HOST, Connect
 from support.board import run_device
+from support.datagrams import Relay
 from support.programs import openssl_server
 from support.servers import Server, tls_server
 
@@ -191,47 +192,22 @@ FORGED = (
 )
 
 
-class Forger:
-    """Answers every datagram with FORGED, and passes it on to the server at `port` if there is one."""
+class Forger(Relay):
+    """Answers every datagram with FORGED, and passes it on to the server at `server_port` if there is one."""
 
-    def __init__(self, port: int | None = None) -> None:
-        self._server = port
-        self._front = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._front.bind(("127.0.0.1", 0))
-        self.port: int = self._front.getsockname()[1]
-        self._back = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        if port is not None:
-            self._back.connect(("127.0.0.1", port))
-        self._stop, self._stopped = socket.socketpair()
-        self._thread = threading.Thread(target=self._run, daemon=True)
+    def __init__(self, server_port: int | None = None) -> None:
+        super().__init__()
+        self._server = None if server_port is None else self.listen(server_port)
+        self._client: Any = None
 
-    def __enter__(self) -> Forger:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.close()
-        self._thread.join(5)
-        for end in (self._front, self._back, self._stopped):
-            end.close()
-
-    def _run(self) -> None:
-        client: Any = None
-        while True:
-            ready, _, _ = select.select([self._front, self._back, self._stopped], [], [])
-            if self._stopped in ready:
-                return
-            for end in ready:
-                with contextlib.suppress(ConnectionRefusedError):  # the server does not listen yet
-                    data, sender = end.recvfrom(65535)
-                    if end is self._back:
-                        self._front.sendto(data, client)
-                        self._front.sendto(FORGED, client)
-                    else:
-                        client = sender
-                        self._front.sendto(FORGED, client)
-                        if self._server is not None:
-                            self._back.send(data)
+    def received(self, end: socket.socket, data: bytes, sender: Any) -> None:
+        if end is self._server:
+            self.front.sendto(data, self._client)
+        else:
+            self._client = sender
+        self.front.sendto(FORGED, self._client)
+        if end is not self._server and self._server is not None:
+            self._server.send(data)
 
 
 def talk(port: int, context: dict[str, Any], **request: Any) -> dict[str, Any]:

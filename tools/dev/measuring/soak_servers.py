@@ -5,12 +5,10 @@ from __future__ import annotations
 import contextlib
 import gzip
 import os
-import selectors
 import shutil
 import socket
 import ssl
 import sys
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +21,7 @@ sys.path.insert(0, str(MODEM_TESTS))
 
 from pty_modem import PtyModem  # noqa: E402
 from support import pki  # noqa: E402
+from support.datagrams import Relay  # noqa: E402
 from support.programs import daemon, free_port, openssl_server  # noqa: E402
 from support.servers import Server, answer, http_response, read_request, server_context, tls_server  # noqa: E402
 
@@ -125,7 +124,7 @@ def agreeing(context: ssl.SSLContext, more: bytes = b"") -> Callable[[socket.soc
     return serve
 
 
-class Sessions:
+class Sessions(Relay):
     """Carries datagrams of clients of `port` to the server at `server_port`, each handshake from a port of its own.
 
     A board cannot tell a server that it has gone (its firmware has no call for that), and servers keep a session for
@@ -135,58 +134,30 @@ class Sessions:
     HELD = 250  # sessions whose port nobody else gets: libcoap forgets them after five minutes
 
     def __init__(self, server_port: int) -> None:
-        self._server = ("127.0.0.1", server_port)
-        self._front = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._front.bind(("127.0.0.1", 0))
-        self.port: int = self._front.getsockname()[1]
+        super().__init__()
+        self._server_port = server_port
         self._clients: dict[socket.socket, Any] = {}  # in the order of their coming
         self._latest: dict[Any, socket.socket] = {}
-        self._stop, self._stopped = socket.socketpair()
-        self._thread = threading.Thread(target=self._carry, daemon=True)
 
-    def __enter__(self) -> Sessions:
-        self._thread.start()
-        return self
+    def received(self, end: socket.socket, data: bytes, sender: Any) -> None:
+        if end is self.front:
+            self._to_server(data, sender)
+            return
+        client = self._clients[end]
+        # What a session that was given up still sends is not for the next one.
+        if self._latest[client] is end:
+            self.front.sendto(data, client)
 
-    def __exit__(self, *_: object) -> None:
-        self._stop.close()
-        self._thread.join(5)
-        for end_of_line in (self._front, self._stopped, *self._clients):
-            end_of_line.close()
-
-    def _carry(self) -> None:
-        selector = selectors.DefaultSelector()
-        selector.register(self._front, selectors.EVENT_READ)
-        selector.register(self._stopped, selectors.EVENT_READ)
-        while True:
-            for key, _ in selector.select():
-                end_of_line: Any = key.fileobj
-                if end_of_line is self._stopped:
-                    selector.close()
-                    return
-                with contextlib.suppress(ConnectionRefusedError):
-                    if end_of_line is self._front:
-                        data, client = self._front.recvfrom(65535)
-                        self._to_server(selector, data, client)
-                    else:
-                        data, client = end_of_line.recv(65535), self._clients[end_of_line]
-                        # What a session that was given up still sends is not for the next one.
-                        if self._latest[client] is end_of_line:
-                            self._front.sendto(data, client)
-
-    def _to_server(self, selector: selectors.BaseSelector, data: bytes, client: Any) -> None:
+    def _to_server(self, data: bytes, client: Any) -> None:
         # A handshake begins with the record number 0 of epoch 0: RFC 6347, 4.1.
         if client not in self._latest or (data[:1] == b"\x16" and not any(data[3:11])):
-            back = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-            back.connect(self._server)
-            selector.register(back, selectors.EVENT_READ)
+            back = self.listen(self._server_port)
             self._latest[client] = back
             self._clients[back] = client
             if len(self._clients) > self.HELD:
                 oldest = next(iter(self._clients))
-                selector.unregister(oldest)
                 self._clients.pop(oldest)
-                oldest.close()
+                self.forget(oldest)
         self._latest[client].send(data)
 
 
