@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import socket
-import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,44 +9,24 @@ from pathlib import Path
 import pytest
 from support import pki
 from support.attempt import HOST, Connect
+from support.programs import openssl_server
 
 pytestmark = pytest.mark.servers
 
 
 @contextmanager
 def s_server(identity: pki.Issued, folder: Path, *options: str) -> Iterator[int]:
-    """`openssl s_server -www` on a free port, which is given back."""
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        assert not os.environ.get("CI"), "openssl must be installed in CI"
-        pytest.skip("openssl is not installed (apt install openssl)")
+    """`openssl s_server -www`; its port."""
     for name, content in (
         ("leaf.pem", identity.pem),
         ("key.pem", identity.key_pem),
         ("above.pem", identity.chain_pem[len(identity.pem) :]),
     ):
         (folder / name).write_bytes(content)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [openssl, "s_server", "-accept", f"127.0.0.1:{port}", "-www", "-quiet", *options]
-    command += ["-cert", str(folder / "leaf.pem"), "-key", str(folder / "key.pem")]
-    if identity.intermediates:
-        command += ["-cert_chain", str(folder / "above.pem")]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    try:
-        deadline = time.monotonic() + 10
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port)).close()
-                break
-            except OSError:
-                assert server.poll() is None, server.communicate()[1].decode()
-                assert time.monotonic() < deadline, "s_server does not listen"
+    above = ("-cert_chain", folder / "above.pem") if identity.intermediates else ()
+    own = ("-cert", folder / "leaf.pem", "-key", folder / "key.pem", *above)
+    with openssl_server(folder, "-www", *own, *options) as (port, _):
         yield port
-    finally:
-        server.kill()
-        server.communicate()
 
 
 @pytest.mark.parametrize("key", ["P-256", "RSA-2048"])
@@ -78,6 +53,7 @@ def test_stranger_is_refused(connect: Connect, tmp_path: Path) -> None:
         assert connect(port).kind == "UnknownIssuerError"
 
 
+@pytest.mark.lacks("tls1.3")
 def test_server_with_tls_1_3_only_is_reported_with_its_alert(
     root: pki.Authority, connect: Connect, tmp_path: Path
 ) -> None:

@@ -39,12 +39,17 @@ def faketime_library() -> str:
     return str(found) if found else missing("libfaketime is not installed: apt install faketime")
 
 
+def free_ports(count: int, kind: int = socket.SOCK_STREAM) -> list[int]:
+    """Ports that nobody uses now, for programs that cannot let the system choose."""
+    with contextlib.ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket(socket.AF_INET, kind)) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
+
+
 def free_port(kind: int = socket.SOCK_STREAM) -> int:
-    """A port that nobody uses now, for programs that cannot let the system choose."""
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    return free_ports(1, kind)[0]
 
 
 class Daemon:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import socket
-import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +12,7 @@ import pytest
 from rootlet_host import publish
 from rootlet_host.store import BuildOptions, collect
 from support import pki
+from support.programs import daemon, free_ports, program
 
 from .conftest import FieldBoard, Publisher
 
@@ -30,13 +28,10 @@ def web(tmp_path: Path) -> Path:
 @pytest.fixture
 def nginx(tmp_path: Path, web: Path, root: pki.Authority) -> Iterator[tuple[int, int]]:
     """(port of http, port of https) of an nginx that serves the folder `web` and logs to access.log."""
-    program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
-    assert program, "nginx is not installed"
     identity = root.issue("127.0.0.1")
     (tmp_path / "chain.pem").write_bytes(identity.chain_pem)
     (tmp_path / "key.pem").write_bytes(identity.key_pem)
-    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as two:
-        ports = one.getsockname()[1], two.getsockname()[1]
+    http, https = free_ports(2)
     tmp_path.joinpath("nginx.conf").write_text(
         f"""
         daemon off; pid {tmp_path}/nginx.pid; error_log {tmp_path}/error.log; user root;
@@ -45,29 +40,17 @@ def nginx(tmp_path: Path, web: Path, root: pki.Authority) -> Iterator[tuple[int,
             access_log {tmp_path}/access.log;
             client_body_temp_path {tmp_path}; proxy_temp_path {tmp_path}; fastcgi_temp_path {tmp_path};
             uwsgi_temp_path {tmp_path}; scgi_temp_path {tmp_path};
-            server {{ listen 127.0.0.1:{ports[0]}; root {web}; }}
+            server {{ listen 127.0.0.1:{http}; root {web}; }}
             server {{
-                listen 127.0.0.1:{ports[1]} ssl; root {web};
+                listen 127.0.0.1:{https} ssl; root {web};
                 ssl_certificate {tmp_path}/chain.pem; ssl_certificate_key {tmp_path}/key.pem;
             }}
         }}
         """
     )
-    process = subprocess.Popen([program, "-p", tmp_path, "-c", tmp_path / "nginx.conf", "-e", tmp_path / "error.log"])
-    try:
-        for port in ports:
-            deadline = time.monotonic() + 10
-            while True:
-                try:
-                    socket.create_connection(("127.0.0.1", port)).close()
-                    break
-                except OSError:
-                    assert process.poll() is None and time.monotonic() < deadline, "nginx does not start"
-                    time.sleep(0.02)
-        yield ports
-    finally:
-        process.terminate()
-        process.wait(10)
+    command = (program("nginx", "nginx-light"), "-p", tmp_path, "-c", tmp_path / "nginx.conf")
+    with daemon(*command, "-e", tmp_path / "error.log", port=https, log=tmp_path / "nginx.log"):
+        yield http, https
 
 
 def read_log(path: Path) -> list[str]:

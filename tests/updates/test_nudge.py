@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import shutil
 import socket
-import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from support.board import run_device
+from support.programs import mosquitto
 
 from .conftest import FieldBoard
 
@@ -22,26 +20,8 @@ NUDGE = Path(__file__).with_name("device") / "nudge.py"
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[int]:
     """The port of a mosquitto on loopback."""
-    program = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
-    assert program, "mosquitto is not installed"
-    with socket.create_server(("127.0.0.1", 0)) as reserved:
-        port: int = reserved.getsockname()[1]
-    configuration = tmp_path / "mosquitto.conf"
-    configuration.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\n")
-    process = subprocess.Popen([program, "-c", configuration], stderr=subprocess.DEVNULL)
-    try:
-        deadline = time.monotonic() + 10
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port)).close()
-                break
-            except OSError:
-                assert process.poll() is None and time.monotonic() < deadline, "mosquitto does not start"
-                time.sleep(0.02)
+    with mosquitto(tmp_path, "persistence false") as (port, _):
         yield port
-    finally:
-        process.terminate()
-        process.wait(10)
 
 
 def retain(port: int, payload: bytes) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 from typing import Any
 
 import esp32_mock_bootloader.server as mock
+
+from .background import Background
 
 
 class Flash(mock.FlashImage):  # type: ignore[misc]
@@ -58,7 +59,7 @@ class _Connection(mock.BootloaderConnection):  # type: ignore[misc]
         return bytes(super().recv(size))
 
 
-class Esp32:
+class Esp32(Background):
     """Use as a context manager; `port` is what to open, `flash` what the chip holds."""
 
     def __init__(
@@ -70,14 +71,13 @@ class Esp32:
         cut_after: int | None = None,
         content: bytes = b"",
     ) -> None:
+        super().__init__()
         self.chip = chip
         self.flash = Flash(flip)
         self.flash.data[: len(content)] = content
         self._pty = mock.PtyMasterTransport.create(track_disconnect=True)
         self.port: str = self._pty.client_path
         self._connection = _Connection(self._pty, self.flash, silent_after=silent_after, cut_after=cut_after)
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._serve, daemon=True)
 
     def _serve(self) -> None:
         mock.handle_client(self._connection, self._stop, self.chip, exit_on_disconnect=True, flash=self.flash)
@@ -88,11 +88,3 @@ class Esp32:
     def patient(self) -> None:
         """Wait longer for the acknowledgements of READ_FLASH than the mock does on its own."""
         self._connection.patience = 2.0
-
-    def __enter__(self) -> Esp32:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join(timeout=5)

@@ -6,18 +6,19 @@ the reason when programming failed, and what the ST-LINK does not understand it 
 
 from __future__ import annotations
 
-import threading
 import time
 from pathlib import Path
 
 from intelhex import HexReaderError, IntelHex
+
+from .background import Background
 
 FLASH = 0x0800_0000
 _BAD_FORMAT = "The application file format is unknown and cannot be parsed and/or processed.\r\n"
 _NO_TARGET = "The interface firmware FAILED to reset/halt the target MCU\r\n"
 
 
-class StlinkDrive:
+class StlinkDrive(Background):
     """Use as a context manager; `folder` is the mount point, `flash` what the chip holds (address to byte)."""
 
     def __init__(
@@ -31,6 +32,7 @@ class StlinkDrive:
         ignores: bool = False,  # nothing happens at all
         old_failure: str | None = None,  # a FAIL.TXT from before
     ) -> None:
+        super().__init__()
         self.folder = folder
         self.halt_fails = halt_fails
         self.hex_understood = hex_understood
@@ -40,17 +42,7 @@ class StlinkDrive:
         self.flash: dict[int, int] = {}
         self.programmed = 0
         self._away = folder.with_name(f".{folder.name}.unplugged")
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
         self._mount(old_failure)
-
-    def __enter__(self) -> StlinkDrive:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join(timeout=5)
 
     def _mount(self, failure: str | None) -> None:
         self._away.mkdir()
@@ -60,7 +52,7 @@ class StlinkDrive:
             (self._away / "FAIL.TXT").write_text(failure)
         self._away.rename(self.folder)
 
-    def _watch(self) -> None:
+    def _serve(self) -> None:
         while not self._stop.wait(0.01):
             if self.ignores:
                 continue

@@ -10,10 +10,11 @@ import contextlib
 import os
 import pty
 import select
-import threading
 import tty
 from functools import reduce
 from operator import xor
+
+from .background import Background
 
 ACK, NACK = b"\x79", b"\x1f"
 INIT, GET, VERSION, ID, READ, GO, WRITE, EXTENDED_ERASE = 0x7F, 0x00, 0x01, 0x02, 0x11, 0x21, 0x31, 0x44
@@ -25,7 +26,7 @@ class _Gone(Exception):
     """The simulator was stopped, or the fault says that the chip answers no more."""
 
 
-class Stm32Rom:
+class Stm32Rom(Background):
     """Use as a context manager; `port` is what to open, `flash` what the chip holds."""
 
     def __init__(
@@ -39,6 +40,7 @@ class Stm32Rom:
         refuse_erase: bool = False,
         cut_after: int | None = None,  # hangs up after so many writes
     ) -> None:
+        super().__init__()
         self.product_id = product_id
         self.sectors = sectors
         self.silent = silent
@@ -53,16 +55,8 @@ class Stm32Rom:
         self._master, self._slave = pty.openpty()
         tty.setraw(self._slave)
         self.port = os.ttyname(self._slave)
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._serve, daemon=True)
 
-    def __enter__(self) -> Stm32Rom:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join(timeout=5)
+    def _close(self) -> None:
         for descriptor in (self._master, self._slave):
             with contextlib.suppress(OSError):
                 os.close(descriptor)
