@@ -60,7 +60,8 @@ def virtual(
         say(board.port)
         sys.stdout.flush()
         if not quiet:
-            remark(f"Use it from another terminal, for example: mpremote connect {board.port}   Ctrl-C ends it.")
+            remark(f"In another terminal: rootlet deploy --port {board.port}, mpremote connect {board.port}")
+            remark("Ctrl-C ends it.")
         _wait_for_interrupt(board)
 
 
