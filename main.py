@@ -10,7 +10,8 @@ from time import sleep_ms, ticks_diff, ticks_ms
 
 from micropython import const
 
-from rootlet import config, report
+import rootlet
+from rootlet import report
 
 _SLICE_MS = const(1000)  # longest time between two feedings of the watchdog while waiting
 _FIRST_RETRY_S = const(5)
@@ -79,10 +80,12 @@ def handle(response, settings, watchdog, out):
 class Application:
     """One job, repeated. `settings`: what `rootlet.config.load` returns. `out`: a rootlet.report.Report.
 
-    `modem`: one whose network tells the time (rootlet.modem), if yours has one; it is asked before ntp_host.
+    `modem`: one whose network tells the time (rootlet.modem), if yours has one; it is asked before ntp_host. With
+    network.kind = "modem" it is the one that the settings describe, and all connections go through it.
     """
 
     modem = None
+    _transport = None  # sockets
 
     def __init__(self, settings, out):
         self.settings = settings
@@ -141,10 +144,8 @@ class Application:
         settings = self.settings
         out = self.out
         if settings["network"]["kind"] != "none":
-            from rootlet import network
-
             out.begin("Joining the network")
-            out.ok(network.describe(network.up(settings["network"], self.watchdog.idle)))
+            out.ok(self._join())
         if self._context is None and not settings["psk_identity"]:
             self._check_memory()
         try:
@@ -170,6 +171,19 @@ class Application:
             self._keep_time("remember", context.stores)
         return good
 
+    def _join(self):
+        """The board's IP address in the network."""
+        settings = self.settings
+        if settings["network"]["kind"] != "modem":
+            from rootlet import network
+
+            return network.describe(network.up(settings["network"], self.watchdog.idle))
+        if self._transport is None:
+            from rootlet.modem.configured import ConfiguredModem
+
+            self.modem = self._transport = ConfiguredModem(settings, self.watchdog.idle)
+        return self._transport.join()
+
     def _trust(self):
         """The context; made once, because checking a store reads all of it."""
         settings = self.settings
@@ -179,7 +193,8 @@ class Application:
             entropy.rng = settings["rng"]
             psk = settings["psk_identity"]
             self.out.begin("Loading pre-shared key" if psk else "Loading trust store")
-            self._context = config.context(settings)
+            self._context = _context(settings)
+            rootlet.forget("config")
             self.out.ok("identity " + report.printable(psk) if psk else report.stores(self._context))
             gc.collect()
         return self._context
@@ -187,7 +202,6 @@ class Application:
     @staticmethod
     def _check_memory():
         """Raises OutOfMemoryError, with advice, where a connection would fail near its end for want of memory."""
-        import rootlet
         from rootlet import memory
 
         memory.preflight("http")
@@ -208,6 +222,7 @@ class Application:
                 updates["urls"],
                 period_s=updates["period_s"],
                 wait_ms=settings["job"]["timeout_ms"],
+                transport=self._transport,
                 progress=self.watchdog.feed,
             )
         updater = self._updater
@@ -234,13 +249,13 @@ class Application:
 
         self.out.begin("Checking the clock")
         self.watchdog.feed()
-        self._keep_time("keep", context.stores, self.settings["ntp_host"], self.modem)
+        host = self.settings["ntp_host"] if self._transport is None else None  # else the modem asks it
+        self._keep_time("keep", context.stores, host, self.modem)
         clock.check(context.stores)
         self.out.ok(report.utc(clock.now()))
 
     def _keep_time(self, step, *arguments):
         """Once a day: what rootlet.timekeeping does before a connection ("keep") and after it ("remember")."""
-        import rootlet
         from rootlet import clock
 
         if clock.now() >= self._clock_due_s:
@@ -260,11 +275,11 @@ class Application:
         out.begin("Handshake with %s:%d" % (host, port))
         self.watchdog.feed()
         began_ms = ticks_ms()
-        transport = None
+        transport = self._transport
         if job["proxy"]:
             from rootlet.web.proxy import Proxy
 
-            transport = Proxy(job["proxy"])
+            transport = Proxy(job["proxy"], transport)
         with http.get(
             job["url"], context, job["headers"], job["timeout_ms"], job["address"], transport, self.watchdog.feed
         ) as response:
@@ -294,12 +309,27 @@ def retry_s(failures, period_s):
     return max(1, delay_s * (192 + urandom(1)[0] // 2) // 256)
 
 
+# The configuration's rules are needed twice, and take 6 KB: no name of this module may keep them.
+
+
+def _load(path):
+    from rootlet import config
+
+    return config.load(path)
+
+
+def _context(settings):
+    from rootlet import config
+
+    return config.context(settings)
+
+
 def main(path="rootlet.json", out=None):
     """Runs the application. Returns an exit status: 0 the job was done, 1 it failed, 130 Ctrl-C."""
     out = out or report.Report()
     application = None
     try:
-        application = Application(config.load(path), out)
+        application = Application(_load(path), out)
         return 0 if application.run() else 1
     except KeyboardInterrupt:
         # The Unix port raises it from a signal handler. In the middle of a garbage collection that leaves the heap

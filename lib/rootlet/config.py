@@ -2,10 +2,15 @@
 
 Everything is optional but `job.url`:
 
-    network     kind          "none" (the operating system's, or the application's own), "wifi" or "ethernet"
+    network     kind          "none" (the operating system's, or the application's own), "wifi", "ethernet" or "modem"
                 ssid          1 … 32 bytes; password: at most 64 bytes, empty for an open network
                 hostname      what the board calls itself in the network
                 timeout_ms    for one attempt; retries: further attempts in one cycle
+    modem       uart          number of the UART that a SIM800-class modem is at, see modem/sim800.py
+                tx, rx        pins of that UART, where the port lets choose; power_key: the pin at PWRKEY; each a number
+                              or a name
+                baudrate      bit/s; rx_bytes: of each connection's buffer
+                apn           as the operator says, and user, password; pin: of the SIM
     stores      paths of trust stores; cafile: path of further CA certificates, PEM or DER
     policy      "default" or "webpki"; ciphers: list of Mbed TLS cipher suite names
     pins        keys, one of which must be in the chain: see pins.py; at least two
@@ -47,12 +52,26 @@ _TOP = {
     "watchdog_ms": [int, 0, 32_000, 0],
 }
 _NETWORK = {
-    "kind": ("none", "wifi", "ethernet"),
+    "kind": ("none", "wifi", "ethernet", "modem"),
     "ssid": [str, 1, 32, None],
     "password": [str, 0, 64, ""],
     "hostname": [str, 1, 32, None],
     "timeout_ms": [int, 1000, 120_000, 15_000],
     "retries": [int, 0, 100, 4],
+}
+_PIN = [int, 0, 255, None]
+_PIN_NAME = [str, 1, 16, None]
+_MODEM = {
+    "uart": [int, 0, 15, None],
+    "tx": _PIN,
+    "rx": _PIN,
+    "power_key": _PIN,
+    "baudrate": [int, 1200, 115_200, 115_200],  # what SIM800 finds out by itself: AT Command Manual, AT+IPR
+    "rx_bytes": [int, 64, 1460, 512],
+    "apn": [str, 0, 100, ""],
+    "user": [str, 0, 64, ""],
+    "password": [str, 0, 64, ""],
+    "pin": [str, 4, 8, None],
 }
 _JOB = {
     "url": [str, 9, 2048, None],
@@ -96,11 +115,14 @@ def check(given):
         _refuse("the configuration is no table")
     given = dict(given)
     network = _table(given.pop("network", {}), _NETWORK, "network.")
+    modem = _table(given.get("modem", {}), _MODEM, "modem.")
+    _check_modem(network["kind"], modem, given.pop("modem", None))
     job = _table(given.pop("job", {}), _JOB, "job.")
     updates = _table(given.pop("updates", {}), _UPDATES, "updates.")
     config = _table(given, _TOP, "")
     config["updates"] = updates
     config["network"] = network
+    config["modem"] = modem
     config["job"] = job
     if not job["url"]:
         _refuse("job.url is missing", "Say what to fetch: https://host/path")
@@ -152,6 +174,20 @@ def context(settings):
     )
 
 
+def _check_modem(kind, modem, given):
+    if kind != "modem":
+        if given is not None:
+            _refuse("modem has no use beside network.kind = %s" % kind, 'Say network.kind = "modem", or leave it out')
+    elif modem["uart"] is None:
+        _refuse("modem.uart is missing", "Say which UART the modem is at")
+    for key in ("apn", "user", "password"):
+        for c in modem[key]:
+            if not " " <= c <= "~" or c == '"':
+                _refuse("modem.%s has a character that no AT command can carry" % key)
+    if modem["pin"] and not modem["pin"].isdigit():
+        _refuse("modem.pin is not made of digits")
+
+
 def _check_psk(config, given):
     if not config["psk_identity"] or not config["psk_key"]:
         _refuse("psk_identity and psk_key need each other", "Give both, or neither")
@@ -183,7 +219,7 @@ def _table(given, rules, where):
         elif value is None:
             value = rule[3]
         else:
-            _check(value, rule, where + key)
+            _check(value, _PIN_NAME if rule is _PIN and type(value) is str else rule, where + key)
         table[key] = value
     return table
 

@@ -37,8 +37,13 @@ def _probe(path, host, port, address, sampler):
     context = make_context(settings)
     if sampler:
         sampler.take(_CONTEXT)
-    resolve_ms = None
-    if not sampler:
+    transport = resolve_ms = None
+    if settings["network"]["kind"] == "modem":
+        from .modem.configured import shared
+
+        transport = shared(settings)
+        transport.join()
+    elif not sampler:
         from socket import getaddrinfo
 
         began_ms = ticks_ms()
@@ -47,7 +52,8 @@ def _probe(path, host, port, address, sampler):
     began_ms = ticks_ms()
     undo = _watch(sampler) if sampler else None
     try:
-        stream = connect(host, port, context, address=address, timeout_ms=settings["job"]["timeout_ms"])
+        timeout_ms = settings["job"]["timeout_ms"]
+        stream = connect(host, port, context, None, address, timeout_ms, transport)
     finally:
         if undo:
             undo()

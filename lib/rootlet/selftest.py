@@ -181,12 +181,17 @@ def stock(programs):
 
 def network(path):
     """Brings up the network that the configuration names."""
-    settings = _settings(path)["network"]
-    if settings["kind"] == "none":
+    settings = _settings(path)
+    kind = settings["network"]["kind"]
+    if kind == "none":
         return "ok", "the system's own", "", None
+    if kind == "modem":
+        from .modem.configured import shared
+
+        return "ok", shared(settings).join(), "", None
     from . import network
 
-    return "ok", network.describe(network.up(settings)), "", None
+    return "ok", network.describe(network.up(settings["network"])), "", None
 
 
 def connect(*arguments):

@@ -215,14 +215,14 @@ def test_secrets_that_git_keeps_are_refused(tmp_path: Path, clients: pki.Authori
     key.write_bytes(board.key_pem)
     config.write_text("")
     settings = {"psk_identity": "a", "psk_key": KEY, "job": {"proxy": "http://user:word@proxy:3128"}}
-    board_config.check_proxy(settings, config)
+    board_config.check_kept_secrets(settings, config)
     assert board_config.with_psk_key(settings, config, None, None)[1] == f"from {config}"
     assert board_config.client_identity(None, key) == (None, board.key_pem)
     for words in (["init", "-q"], ["add", "."]):
         subprocess.run(["git", *words], cwd=tmp_path, check=True, capture_output=True)
     for refused in (
         lambda: board_config.with_psk_key(settings, config, None, None),
-        lambda: board_config.check_proxy(settings, config),
+        lambda: board_config.check_kept_secrets(settings, config),
         lambda: board_config.client_identity(None, key),
     ):
         with pytest.raises(UsageError, match="kept by git") as caught:

@@ -7,6 +7,7 @@ import itertools
 import json
 import re
 import subprocess
+import sys
 import sysconfig
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
@@ -29,6 +30,11 @@ from rootlet_host.doctor.page import chart, page
 from rootlet_host.errors import UsageError
 from rootlet_host.signing import new_publisher_key, publisher_certificate, sign_store
 from rootlet_host.store import anchors_from_certificates, build_store
+
+TESTS = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(TESTS / "modem"))
+
+from pty_modem import PtyModem  # noqa: E402
 
 ROOTLET = Path(sysconfig.get_path("scripts")) / "rootlet"
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -92,6 +98,27 @@ def test_a_good_board_passes_everything_and_nothing_on_its_flash_changes(
     assert "rootlet demo root CA" in handshake.text
     assert handshake.data["handshake_ms"] > 0
     assert lines["memory"].data["measured_bytes"] > 10_000
+
+
+def test_a_board_whose_network_is_a_modem_is_examined_through_it(
+    make_virtual_board: Make, flash: Path, server: int
+) -> None:
+    with PtyModem({HOST: "127.0.0.1"}) as modem:
+        wires = (TESTS / "device/scripts/fake_machine.py").read_text(encoding="utf-8")
+        flash.joinpath("lib/wires.py").write_text(wires.replace('os.getenv("MODEM")', repr(modem.path)))
+        with flash.joinpath("boot.py").open("a") as boot:
+            boot.write("import machine, wires\nmachine.UART, machine.Pin = wires.UART, wires.Pin\n")
+        settings = {
+            "job": {"url": f"https://{HOST}/", "timeout_ms": 8000},
+            "network": {"kind": "modem"},
+            "modem": {"uart": 1},
+        }
+        flash.joinpath("rootlet.json").write_text(json.dumps(settings))
+        _, lines = diagnose(make_virtual_board(directory=flash, heap="512K"), Target(HOST, server))
+    assert (lines["network"].state, lines["network"].text) == ("ok", "10.64.0.7")
+    handshake = lines[f"handshake with {HOST}:{server}"]
+    assert handshake.state == "ok", handshake
+    assert "rootlet demo root CA" in handshake.text and "; dialling " in handshake.text
 
 
 def test_the_heap_is_seen_at_every_message_of_the_handshake_in_its_order(board: VirtualBoard, server: int) -> None:

@@ -53,6 +53,7 @@ class Sim800:
         room: int = SEND_BYTES,
         answer_ms: int = 2,
         network_clock: str = "26/11/21,12:00:00+04",
+        tells_time: bool = True,
         powered: bool = True,
     ) -> None:
         self.network = network
@@ -68,6 +69,7 @@ class Sim800:
         self.room = room
         self.answer_ms = answer_ms
         self.network_clock = network_clock
+        self.tells_time = tells_time  # the network does, to a modem that registers
         self.now_ms = 0
         self.counts = {"command": 0, "prompt": 0, "out": 0, "in": 0}
         self.log: list[str] = []
@@ -350,7 +352,7 @@ class Sim800:
     def _registration(self) -> None:
         self._creg_asked += 1
         done = self.sim == "READY" and self._creg_asked > self.registers_after
-        if done and not self._clock_set:
+        if done and self.tells_time and not self._clock_set:
             self._clock_set = True
             self.line('*PSUTTZ: 2026,11,21,11,0,0,"+04",0')
         self._ok(f"+CREG: 0,{1 if done else 2}")

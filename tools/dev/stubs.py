@@ -21,7 +21,7 @@ INTERNAL = frozenset(
         *("dtls_flight", "dtls_observer", "fetch", "flight", "http_faults", "http_fields", "integrity", "judging"),
         *("names", "policy", "probe", "refusals", "rules", "selftest", "settings", "signature", "store", "times"),
         *("trace_dtls", "update_state", "webpki", "wire"),
-        *("modem.bring_up", "modem.network_time", "modem.tcp", "modem.unsolicited"),
+        *("modem.bring_up", "modem.configured", "modem.network_time", "modem.tcp", "modem.unsolicited"),
         *("web.download", "web.inflate", "web.link", "web.message", "web.proxy", "web.redirect"),
     }
 )

@@ -138,15 +138,22 @@ def without_secrets(settings: dict[str, Any]) -> dict[str, Any]:
     return {"psk_key": "0" * 32, **settings} if "psk_identity" in settings else settings
 
 
-def check_proxy(settings: dict[str, Any], path: Path) -> None:
-    """Raise `UsageError` if git keeps a password for the proxy."""
-    job = settings.get("job")
-    proxy = job.get("proxy") if isinstance(job, dict) else None
-    if isinstance(proxy, str) and "@" in proxy and _is_in_git(path):
-        raise UsageError(
-            f"{path} holds a password in job.proxy and is kept by git",
-            remedy="keep rootlet.toml out of git; change the password if it was published",
-        )
+def check_kept_secrets(settings: dict[str, Any], path: Path) -> None:
+    """Raise `UsageError` if git keeps a password for the proxy or the modem's network, or a SIM's PIN.
+
+    The other secrets have other ways to the board: `with_password`, `with_psk_key`.
+    """
+    tables = [settings.get(name) for name in ("job", "modem")]
+    job, modem = ((table if isinstance(table, dict) else {}) for table in tables)
+    held = [("a password in job.proxy", "@" in str(job.get("proxy")))]
+    held += [("a password in modem.password", bool(modem.get("password")))]
+    held += [("the SIM's PIN in modem.pin", "pin" in modem)]
+    for what, found in held:
+        if found and _is_in_git(path):
+            raise UsageError(
+                f"{path} holds {what} and is kept by git",
+                remedy="keep rootlet.toml out of git; change it if it was published",
+            )
 
 
 def client_identity(cert: Path | None, key: Path | None) -> tuple[bytes | None, bytes | None]:

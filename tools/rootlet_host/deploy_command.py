@@ -89,7 +89,7 @@ def deploy_command(
     """
     settings = _settings(config, url)
     where = str(config) if config.exists() else "--url"
-    board_config.check_proxy(settings, config)
+    board_config.check_kept_secrets(settings, config)
     checked = board_config.check(board_config.without_secrets(settings), where)
     stores = _store_files(checked, store)
     copies = _copies(checked, cafile, client_cert, client_key)

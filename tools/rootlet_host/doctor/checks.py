@@ -200,9 +200,9 @@ def _connection(board: Board, diagnosis: Diagnosis, target: Target, path: str, c
     second = _ask(board, name, "connect", *where, False)
     if second.state != FAIL:
         data = second.data
-        text = (
-            f"{second.text}; name {data['resolve_ms']} ms, dialling {data['dial_ms']} ms, TLS {data['handshake_ms']} ms"
-        )
+        # A modem resolves the name itself.
+        name_ms = "" if data["resolve_ms"] is None else f"name {data['resolve_ms']} ms, "
+        text = f"{second.text}; {name_ms}dialling {data['dial_ms']} ms, TLS {data['handshake_ms']} ms"
         second = Line(name, second.state, text, second.remedy, data)
     yield second
     yield _memory(diagnosis)
