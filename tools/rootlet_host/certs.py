@@ -85,17 +85,29 @@ def new_key(kind: KeyType = KeyType.P256) -> PrivateKey:
     return ec.generate_private_key(ec.SECP256R1())
 
 
-def make_ca(name: str, *, key: PrivateKey | None = None, days: int = CA_DAYS) -> Identity:
-    """A self-signed CA that signs certificates of servers and devices, and no further CAs (path length 0)."""
+def make_ca(
+    name: str,
+    *,
+    issuer: Identity | None = None,
+    path_length: int = 0,
+    key: PrivateKey | None = None,
+    days: int = CA_DAYS,
+) -> Identity:
+    """A CA, self-signed or below `issuer`, with at most `path_length` further CAs below it: 0, none, unless said
+    otherwise."""
     key = key or new_key()
     subject = _name(name)
+    above = subject if issuer is None else issuer.certificate.subject
+    period = _validity(days) if issuer is None else _period(issuer, days, days)
     builder = (
-        _builder(subject, subject, key, *_validity(days))
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        _builder(subject, above, key, *period)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=path_length), critical=True)
         .add_extension(_usage("key_cert_sign", "crl_sign"), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
     )
-    return Identity(builder.sign(key, hashes.SHA256()), key)
+    if issuer is not None:
+        builder = builder.add_extension(_authority_key_identifier(issuer.certificate), critical=False)
+    return Identity(builder.sign(issuer.key if issuer else key, hashes.SHA256()), key)
 
 
 def make_server(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
 import shutil
 import signal
 import socket
@@ -17,12 +16,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-
 from .board.folder import FOLDER
+from .certs import make_ca, make_server
 from .errors import EXIT_INTERRUPTED, UsageError
 from .paths import device_root
 from .store.anchors import anchor_from_certificate
@@ -59,49 +54,12 @@ class Pki:
 
 def make_pki() -> Pki:
     """A root, an intermediate and a server's certificate for `HOST`, all new. Only the server's key is kept."""
-    now = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0)
-    root_key, issuing_key, server_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(3))
-    root_name, issuing_name = (_name(f"rootlet demo {kind} CA") for kind in ("root", "issuing"))
-
-    def issue(
-        subject: x509.Name,
-        key: ec.EllipticCurvePrivateKey,
-        issuer: x509.Name,
-        signer: ec.EllipticCurvePrivateKey,
-        days: int,
-    ) -> x509.Certificate:
-        ca = subject in (root_name, issuing_name)
-        builder = (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(issuer)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(hours=1))
-            .not_valid_after(now + datetime.timedelta(days=days))
-            .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
-        )
-        if not ca:
-            builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(HOST)]), critical=False)
-            builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-        usage = x509.KeyUsage(not ca, False, False, False, False, ca, ca, False, False)
-        return builder.add_extension(usage, critical=True).sign(signer, hashes.SHA256())
-
-    root = issue(root_name, root_key, root_name, root_key, 365)
-    issuing = issue(issuing_name, issuing_key, root_name, root_key, 365)
-    server = issue(_name(HOST), server_key, issuing_name, issuing_key, 90)
-    anchor = anchor_from_certificate(root, suffixes=(HOST,), source="demo")
-    return Pki(
-        build_store([anchor], sequence=1, issued_at=anchor.not_before),
-        b"".join(c.public_bytes(serialization.Encoding.PEM) for c in (server, issuing)),
-        server_key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        ),
-    )
-
-
-def _name(common_name: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+    root = make_ca("rootlet demo root CA", path_length=1)
+    issuing = make_ca("rootlet demo issuing CA", issuer=root, days=365)
+    server = make_server([HOST], issuing, days=90)
+    anchor = anchor_from_certificate(root.certificate, suffixes=(HOST,), source="demo")
+    store = build_store([anchor], sequence=1, issued_at=anchor.not_before)
+    return Pki(store, server.pem + issuing.pem, server.key_pem())
 
 
 @contextlib.contextmanager
