@@ -21,7 +21,7 @@ from .deploy import (
 )
 from .errors import HostError, UsageError
 from .files import read_file
-from .options import DryRunOption, JsonOption, PortOption, optional
+from .options import DryRunOption, JsonOption, PortOption, WaitOption, optional
 from .output import count_of, print_json, remark, say
 from .paths import device_root
 from .progress import Bar
@@ -69,16 +69,7 @@ def deploy_command(
     ] = False,
     dry_run: DryRunOption = False,
     restart: Annotated[bool, typer.Option(help="Restart the board and show its first report.")] = True,
-    wait_s: Annotated[
-        float,
-        typer.Option(
-            "--wait",
-            metavar="SECONDS",
-            min=0,
-            max=600,
-            help="How long to wait for the board's first report. 0: not at all.",
-        ),
-    ] = 90,
+    wait_s: WaitOption = 90,
     as_json: JsonOption = False,
 ) -> None:
     """Put rootlet, its configuration and trust stores on a board.

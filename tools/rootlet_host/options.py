@@ -81,6 +81,16 @@ OptionalBoardArgument = Annotated[
         metavar="[BOARD]", help="Show everything about this board.", show_default=False, autocompletion=_board_ids
     ),
 ]
+WaitOption = Annotated[
+    float,
+    typer.Option(
+        "--wait",
+        metavar="SECONDS",
+        min=0,
+        max=600,
+        help="How long to wait for what the board says afterwards. 0: not at all.",
+    ),
+]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace files that exist, keys included.")]
 DirectoryOption = Annotated[Path, typer.Option("--directory", "-d", metavar="DIR", help="Where to write the files.")]

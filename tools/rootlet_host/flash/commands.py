@@ -14,7 +14,7 @@ from ..firmware import download
 from ..firmware.commands import FormatOption, LockOption, MirrorOption, VersionOption
 from ..firmware.images import Image, require_for
 from ..firmware.lockfile import LockFile, default_path
-from ..options import PORT_FORMS, BoardArgument, DryRunOption, JsonOption, optional
+from ..options import PORT_FORMS, BoardArgument, DryRunOption, JsonOption, WaitOption, optional
 from ..output import print_json, remark, say
 from ..progress import Bar
 from .after import describe, repl_port, show_board
@@ -59,16 +59,7 @@ def flash(
         float,
         typer.Option("--timeout", metavar="SECONDS", min=1, help="How long without a sign of life before giving up."),
     ] = 60,
-    wait_s: Annotated[
-        float,
-        typer.Option(
-            "--wait",
-            metavar="SECONDS",
-            min=0,
-            max=600,
-            help="How long to wait for the board's REPL afterwards, to show the board. 0: not at all.",
-        ),
-    ] = 15,
+    wait_s: WaitOption = 15,
     mirror: MirrorOption = None,
     lock: LockOption = None,
     as_json: JsonOption = False,
