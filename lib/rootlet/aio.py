@@ -89,14 +89,21 @@ class Stream:
             got += more
         return bytes(data)
 
-    async def readline(self):
-        """One line with its end of line; what is left at the end of the stream."""
+    async def readline(self, limit=-1):
+        """One line with its end of line; what is left at the end of the stream; at most `limit` bytes, if it is given:
+        else a server can send a line that fills the memory."""
         line = b""
-        byte = bytearray(1)
-        while line[-1:] != b"\n":
-            if not await self.readinto(byte):
+        while line[-1:] != b"\n" and len(line) != limit:
+            if self._first:
+                piece, self._first = self._first, b""
+            else:
+                piece = self._connection.readline(-1 if limit < 0 else limit - len(line))
+            if piece:
+                line += piece
+            elif piece is None:
+                await self._wait(False)
+            else:
                 break
-            line += byte
         return line
 
     def write(self, data):

@@ -89,6 +89,16 @@ async def listen(context, request):
         await closed(writer)
 
 
+async def lines(context, request):
+    """Reads lines, each of at most so many bytes as `limits` says (-1: any number), and what comes after them."""
+    reader, writer = await opened(context, request, request["ports"][0])
+    said = []
+    for limit in request["limits"]:
+        said.append(str(await reader.readline(limit), "ascii"))
+    await closed(writer)
+    return said
+
+
 async def exchange(context, request):
     """Sends and receives `size` bytes at once, in pieces of unlike sizes, the writer seldom waiting for the network."""
     reader, writer = await opened(context, request, request["ports"][0])
