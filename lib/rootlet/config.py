@@ -208,7 +208,8 @@ def _table(given, rules, where):
     table = {}
     for key in given:
         if key not in rules:
-            _refuse("%s%s is no setting" % (where, key), "Known here: " + ", ".join(sorted(rules)))
+            known = ", ".join(sorted(rules)) + ("" if where else "; tables: job, modem, network, updates")
+            _refuse("%s%s is no setting" % (where, key), "Known here: " + known)
     for key, rule in rules.items():
         value = given.get(key)
         if type(rule) is tuple:

@@ -242,6 +242,7 @@ def test_the_library_is_bytecode_for_any_chip_and_source_where_the_board_takes_a
         ('[job]\nurl = "http://x.test/"\n', "job.url must begin with https://"),
         ('[network]\nkind = "wifi"\n[job]\nurl = "https://x.test/"\n', "network.ssid is missing"),
         ("[job]\n", "job.url is missing"),
+        ("[jobs]\n", "tables: job, modem, network, updates"),
         ("job = 2026-01-01\n", "job is no table"),
         ("[job\n", "is not TOML"),
         ("\udcff", "is not TOML: not UTF-8"),
@@ -267,6 +268,12 @@ def test_without_a_configuration_the_line_says_what_to_do(here: Path) -> None:
     assert done.returncode == 2
     assert "--url" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_a_wrong_url_is_not_blamed_on_the_configuration(here: Path) -> None:
+    here.joinpath("rootlet.toml").write_text('[job]\nurl = "https://x.test/"\n')
+    done = rootlet(here, "--port", "/dev/no-such-port", "--url", "ftp://x")
+    assert (done.returncode, done.stderr) == (2, "rootlet: cannot fetch 'ftp://x' (give https://host[:port]/path)\n")
 
 
 def test_the_configuration_on_the_board_is_compact_and_what_the_board_reads(

@@ -14,6 +14,7 @@ import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -44,6 +45,17 @@ def read_toml(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:  # UnicodeDecodeError and TOMLDecodeError are ValueErrors
         reason = str(error).splitlines()[0] if not isinstance(error, UnicodeError) else "not UTF-8"
         raise UsageError(f"{path} is not TOML: {reason}", remedy="correct it; docs/deploy.md has an example") from error
+
+
+def check_url(url: str) -> None:
+    """Refuse what the board would refuse, before anything is started."""
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme.lower() == "https" and bool(parts.hostname) and parts.port != 0 and "@" not in parts.netloc
+    except ValueError:
+        good = False
+    if not good:
+        raise UsageError(f"cannot fetch {url!r}", remedy="give https://host[:port]/path")
 
 
 def check(settings: dict[str, Any], where: str) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import typer
 
+from .board_config import check_url
 from .demo import HOST, Interrupts, install_application, make_pki, run_board, serve
 from .errors import EXIT_INTERRUPTED, HostError, UsageError
 from .files import write_atomic
@@ -78,17 +79,6 @@ def demo(
     if status < 0:
         raise HostError(f"{program} was ended by {_signal_name(-status)}", remedy="please report this with its output")
     raise typer.Exit(status)
-
-
-def check_url(url: str) -> None:
-    """Refuse what the board would refuse, before anything is started."""
-    try:
-        parts = urlsplit(url)
-        good = parts.scheme.lower() == "https" and bool(parts.hostname) and parts.port != 0 and "@" not in parts.netloc
-    except ValueError:
-        good = False
-    if not good:
-        raise UsageError(f"cannot fetch {url!r}", remedy="give https://host[:port]/path")
 
 
 def _program(path: Path) -> Path:

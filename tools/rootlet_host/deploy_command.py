@@ -137,6 +137,8 @@ def deploy_command(
 
 
 def _settings(config: Path, url: str | None) -> dict[str, Any]:
+    if url is not None:
+        board_config.check_url(url)
     if url is not None and not config.exists() and config == _CONFIG:
         return {"job": {"url": url}}
     if not config.exists() and config == _CONFIG:

@@ -19,9 +19,10 @@ import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
 
 from ..errors import HostError, UsageError
-from ..files import read_file, write_atomic
+from ..files import write_atomic
 from ..options import DryRunOption, ForceOption, JsonOption, PortOption, PortsOption, StoreArgument, StorePathOption
 from ..output import count_of, err, print_json, remark, say
+from ..store.builder import read_store
 from ..store.format import decode_store
 from .link import LinkError
 from .ports import NO_BOARD, attached_ports, resolve_port
@@ -73,8 +74,7 @@ def push_command(
 
     The store in force stays so until the new one was read back and its signature was verified on the board.
     """
-    data = read_file(store, "the store")
-    decode_store(data)
+    data, _ = read_store(store)
     names = _names(ports, every)
     with _Boards(names, show=not as_json) as boards:
         results = boards.run(
