@@ -6,7 +6,6 @@ a name of its own, in tests/unit.
 
 from __future__ import annotations
 
-import datetime as dt
 import os
 import re
 import shutil
@@ -18,14 +17,11 @@ from pathlib import Path
 import pytest
 import support.on_cpython  # noqa: F401
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rootlet.names import address, matches, normalise
 from rootlet_host.interpreter import find_micropython
+from support.judge import covers, leaf_for
 
 HERE = Path(__file__).resolve().parent
 # One forgotten object for each input would be 16 bytes times thousands; less is what a conservative collector misses.
@@ -143,33 +139,6 @@ def test_inputs_led_by_coverage(target: str, inputs: int, seed: int, tmp_path: P
 
 # Names, with cryptography's verifier as the judge.
 
-KEY = ec.generate_private_key(ec.SECP256R1())
-NOW = dt.datetime.now(dt.timezone.utc)
-ROOT_NAME = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "root")])
-
-
-def _certificate(subject: x509.Name, *extensions: tuple[x509.ExtensionType, bool]) -> x509.Certificate:
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(ROOT_NAME)
-        .serial_number(77)
-        .not_valid_before(NOW - dt.timedelta(days=1))
-        .not_valid_after(NOW + dt.timedelta(days=9))
-        .public_key(KEY.public_key())
-    )
-    for extension, critical in extensions:
-        builder = builder.add_extension(extension, critical)
-    return builder.sign(KEY, hashes.SHA256())
-
-
-ROOT = _certificate(
-    ROOT_NAME,
-    (x509.BasicConstraints(True, None), True),
-    (x509.KeyUsage(False, False, False, False, False, True, True, False, False), True),
-    (x509.SubjectKeyIdentifier.from_public_key(KEY.public_key()), False),
-)
-
 # Few letters, so that names meet; what a name may not have now and then.
 _LABEL = st.one_of(st.sampled_from(["a", "b", "aa", "A", "xn--a", "a-b", "1"]), st.text("ab1-_*", max_size=4))
 _HOSTS = st.lists(_LABEL, min_size=1, max_size=4).map(".".join)
@@ -190,25 +159,6 @@ def pairs(draw: st.DrawFn) -> tuple[str, str]:
     return ".".join(labels).swapcase() if kind == 1 else ".".join(labels), host
 
 
-def _covers_for_cryptography(pattern: str, host: str) -> bool | None:
-    """None where it takes the host for none, which is no judgement."""
-    try:
-        verifier = PolicyBuilder().store(Store([ROOT])).build_server_verifier(x509.DNSName(host))
-    except ValueError:
-        return None
-    leaf = _certificate(
-        x509.Name([]),
-        (x509.SubjectAlternativeName([x509.DNSName(pattern)]), True),
-        (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), False),
-        (x509.AuthorityKeyIdentifier.from_issuer_public_key(KEY.public_key()), False),
-    )
-    try:
-        verifier.verify(leaf, [])
-    except VerificationError:
-        return False
-    return True
-
-
 @patient
 def test_matching_of_names_agrees_with_cryptography(inputs: int) -> None:
     seen = {True: 0, False: 0}
@@ -225,7 +175,7 @@ def test_matching_of_names_agrees_with_cryptography(inputs: int) -> None:
                 return
         except ValueError:
             return
-        expected = _covers_for_cryptography(pattern, wanted)
+        expected = covers(leaf_for(x509.DNSName(pattern)), wanted)
         found = matches(pattern.encode(), 0, len(pattern), wanted.encode())
         if expected is None or found == expected:
             seen[found] += 1

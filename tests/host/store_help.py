@@ -14,10 +14,11 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from rootlet_host import cli
+from support import pki
 
 Handler = Callable[[ssl.SSLSocket], None]
 NOW = datetime.now(timezone.utc).replace(microsecond=0)
@@ -33,31 +34,11 @@ def ec_key(curve: ec.EllipticCurve | None = None) -> ec.EllipticCurvePrivateKey:
     return ec.generate_private_key(curve or ec.SECP256R1())
 
 
-@dataclass
-class Authority:
-    """A certificate with its key."""
-
-    certificate: x509.Certificate
-    key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
-
-    @property
-    def pem(self) -> bytes:
-        return self.certificate.public_bytes(PEM)
-
-    @property
-    def der(self) -> bytes:
-        return self.certificate.public_bytes(DER)
-
-    @property
-    def key_pem(self) -> bytes:
-        return self.key.private_bytes(PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-
-
 def make_certificate(
     name: str = "Test Root",
     *,
     key=None,
-    issuer: Authority | None = None,
+    issuer: pki.Issued | None = None,
     ca: bool = True,
     hosts: tuple[str, ...] = (),
     path_length: int | None = None,
@@ -65,29 +46,18 @@ def make_certificate(
     not_before: datetime = NOW - timedelta(days=10),
     not_after: datetime = NOW + timedelta(days=365),
     basic_constraints: bool = True,
-) -> Authority:
+) -> pki.Issued:
     """A CA or server certificate, self-signed without `issuer`."""
     key = key or ec_key()
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer.certificate.subject if issuer else subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(not_before)
-        .not_valid_after(not_after)
-    )
+    own: list[pki.Extension] = []
     if basic_constraints:
-        builder = builder.add_extension(x509.BasicConstraints(ca, path_length), critical=True)
+        own.append((x509.BasicConstraints(ca, path_length), True))
     if hosts:
-        builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(host) for host in hosts]), False)
-        builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), False)
-    for extension, critical in extensions:
-        builder = builder.add_extension(extension, critical)
-    signer = issuer.key if issuer else key
-    algorithm = None if isinstance(signer, ed25519.Ed25519PrivateKey) else hashes.SHA256()
-    return Authority(builder.sign(signer, algorithm), key)
+        own.append((x509.SubjectAlternativeName([x509.DNSName(host) for host in hosts]), False))
+        own.append((x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), False))
+    period = {"not_before": not_before, "not_after": not_after}
+    return pki.Issued(pki.sign(subject, key, (*own, *extensions), issuer=issuer, **period), key)
 
 
 def key_usage(**allowed: bool) -> x509.KeyUsage:

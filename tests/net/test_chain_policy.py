@@ -179,26 +179,8 @@ def test_private_ca_does_not_sign_outside_its_domains(root: pki.Authority, with_
     assert outcome.kind == "UnknownIssuerError"
 
 
-def self_signed_ca(host: str) -> pki.Authority:
-    """What `openssl req -x509` makes of a server: self-signed, and a CA."""
-    key = pki.make_key()
-    name = pki.make_name(host)
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(pki.now() - pki.days(1))
-        .not_valid_after(pki.now() + pki.days(90))
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), False)
-    )
-    return pki.Authority(builder.sign(key, hashes.SHA256()), key)
-
-
 def test_exact_certificate_is_trusted_as_itself_and_signs_for_nobody(with_store: Callable[..., Outcome]) -> None:
-    own = self_signed_ca(HOST)
+    own = pki.self_signed_ca(HOST)
     anchors = anchors_from_certificates([own.certificate], exact=True)
     assert with_store(own, anchors).connected
     assert with_store(own.issue(HOST), anchors).kind == "UnknownIssuerError"

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
+Extension = tuple[x509.ExtensionType, bool]  # and whether it is critical
 
 _CURVES = {"P-256": ec.SECP256R1, "P-384": ec.SECP384R1, "P-521": ec.SECP521R1}
 
@@ -86,28 +87,51 @@ class Authority(Issued):
         not_before: datetime.datetime | None = None,
         not_after: datetime.datetime | None = None,
         common_name: str | None = None,
-        extensions: Sequence[tuple[x509.ExtensionType, bool]] = (),
+        extensions: Sequence[Extension] = (),
         usage: Sequence[x509.ObjectIdentifier] | None = (ExtendedKeyUsageOID.SERVER_AUTH,),
     ) -> Issued:
         """A server's certificate for `names` (host names and IP addresses)."""
         leaf_key = make_key(key) if isinstance(key, str) else key
-        builder = (
-            x509.CertificateBuilder()
-            .subject_name(make_name(common_name or (names[0] if names else "nameless")))
-            .issuer_name(self.certificate.subject)
-            .public_key(leaf_key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(not_before or now() - days(1))
-            .not_valid_after(not_after or now() + days(90))
-        )
+        own: list[Extension] = []
         if names:
-            builder = builder.add_extension(x509.SubjectAlternativeName([general_name(n) for n in names]), False)
+            own.append(_alternative_names(names))
         if usage is not None:
-            builder = builder.add_extension(x509.ExtendedKeyUsage(usage), False)
-        for extension, critical in extensions:
-            builder = builder.add_extension(extension, critical)
+            own.append((x509.ExtendedKeyUsage(usage), False))
+        certificate = sign(
+            make_name(common_name or (names[0] if names else "nameless")),
+            leaf_key,
+            [*own, *extensions],
+            issuer=self,
+            not_before=not_before,
+            not_after=not_after,
+        )
         above = [] if self.root else [self.certificate, *self.intermediates]
-        return Issued(builder.sign(self.key, hashes.SHA256()), leaf_key, above)
+        return Issued(certificate, leaf_key, above)
+
+
+def sign(
+    subject: x509.Name,
+    key: PrivateKey,
+    extensions: Sequence[Extension],
+    *,
+    issuer: Issued | None = None,
+    not_before: datetime.datetime | None = None,
+    not_after: datetime.datetime | None = None,
+) -> x509.Certificate:
+    """A certificate for `key` with just these extensions, signed by `issuer` or by itself."""
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer.certificate.subject if issuer else subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(not_before or now() - days(1))
+        .not_valid_after(not_after or now() + days(90))
+    )
+    for extension, critical in extensions:
+        builder = builder.add_extension(extension, critical)
+    signer = issuer.key if issuer else key
+    return builder.sign(signer, None if isinstance(signer, ed25519.Ed25519PrivateKey) else hashes.SHA256())
 
 
 def general_name(name: str) -> x509.GeneralName:
@@ -125,28 +149,22 @@ def make_ca(
     path_length: int | None = None,
     not_before: datetime.datetime | None = None,
     not_after: datetime.datetime | None = None,
-    extensions: Sequence[tuple[x509.ExtensionType, bool]] = (),
+    extensions: Sequence[Extension] = (),
 ) -> Authority:
     """A root CA, or with `issuer` an intermediate below it."""
     own_key = make_key(key) if isinstance(key, str) else key
-    name = make_name(common_name)
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(issuer.certificate.subject if issuer else name)
-        .public_key(own_key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(not_before or now() - days(365))
-        .not_valid_after(not_after or now() + days(3650))
-        .add_extension(x509.BasicConstraints(ca=True, path_length=path_length), critical=True)
-        .add_extension(
-            x509.KeyUsage(False, False, False, False, False, True, True, False, False),
-            critical=True,
-        )
+    certificate = sign(
+        make_name(common_name),
+        own_key,
+        [
+            (x509.BasicConstraints(ca=True, path_length=path_length), True),
+            (x509.KeyUsage(False, False, False, False, False, True, True, False, False), True),
+            *extensions,
+        ],
+        issuer=issuer,
+        not_before=not_before or now() - days(365),
+        not_after=not_after or now() + days(3650),
     )
-    for extension, critical in extensions:
-        builder = builder.add_extension(extension, critical)
-    certificate = builder.sign(issuer.key if issuer else own_key, hashes.SHA256())
     above: list[x509.Certificate] = []
     if issuer is not None and not issuer.root:
         above = [issuer.certificate, *issuer.intermediates]
@@ -156,16 +174,15 @@ def make_ca(
 def self_signed(*names: str) -> Issued:
     """A server that signed its own certificate and is no CA."""
     key = make_key()
-    pseudo = Authority(make_ca(names[0]).certificate, key)
-    subject = pseudo.certificate.subject
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now() - days(1))
-        .not_valid_after(now() + days(90))
-        .add_extension(x509.SubjectAlternativeName([general_name(n) for n in names]), False)
-    )
-    return Issued(builder.sign(key, hashes.SHA256()), key)
+    return Issued(sign(make_name(names[0]), key, [_alternative_names(names)]), key)
+
+
+def self_signed_ca(host: str) -> Authority:
+    """What `openssl req -x509` makes of a server: self-signed, and a CA."""
+    key = make_key()
+    extensions = [(x509.BasicConstraints(ca=True, path_length=None), True), _alternative_names([host])]
+    return Authority(sign(make_name(host), key, extensions), key)
+
+
+def _alternative_names(names: Sequence[str]) -> Extension:
+    return x509.SubjectAlternativeName([general_name(name) for name in names]), False
