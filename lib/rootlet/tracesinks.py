@@ -10,6 +10,7 @@ _LAST = const(("established", "failed", "closed"))
 _HEAD = const(("connection", "ms", "event", "free_bytes"))
 _MOST_BLOCK = const(65536)
 _BLOCK_STEP = const(1024)
+_DECISIONS = const(2)  # a level, as in trace.py
 
 
 def to_console(event):
@@ -70,7 +71,7 @@ class WatchedStore:
         path = getattr(self._store, "path", None)
         sequence = getattr(self._store, "sequence", None)
         # fmt: off
-        self._journal.event(2, "lookup", "name", printable_name(name), "store", path or "memory",
+        self._journal.event(_DECISIONS, "lookup", "name", printable_name(name), "store", path or "memory",
                             "sequence", sequence, "anchors", len(found))
         # fmt: on
         return found
@@ -98,17 +99,20 @@ def described(der):
 def tell_certificate(journal, der, depth, violation):
     """Notes a certificate of the chain and what the policy says of it. Raises nothing."""
     fields = described(der)
-    journal.event(2, "certificate", "depth", depth, *fields)
+    journal.event(_DECISIONS, "certificate", "depth", depth, *fields)
     if journal.offered:
         for offered in journal.offered:
             if offered[2:] == fields:
                 journal.offered.remove(offered)  # it has been told
                 break
     if violation is None:
-        journal.event(2, "verdict", "depth", depth, "verdict", "accepted")
+        journal.event(_DECISIONS, "verdict", "depth", depth, "verdict", "accepted")
     else:
         rule, depth, text, source = violation
-        journal.event(2, "verdict", "depth", depth, "verdict", "refused", "rule", rule, "why", text, "source", source)
+        # fmt: off
+        journal.event(_DECISIONS, "verdict", "depth", depth, "verdict", "refused",
+                      "rule", rule, "why", text, "source", source)
+        # fmt: on
 
 
 def largest_block():

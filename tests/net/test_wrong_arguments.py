@@ -84,11 +84,14 @@ def test_requests_of_nonsense(evaluate: Evaluate) -> None:
         *(f"bearer={value}" for value in ("5", "b'x'", "['x']")),
         *(f"length={value}" for value in ("-1", "'1'", "1.5")),
         *(f"timeout_ms={value}" for value in ("'x'", "1.5", "float('nan')", "1 << 70")),
+        *(f"sha256={value}" for value in ("32", "b'x'", "'x' * 64", "[0] * 32", "True")),
     )
     assert_refused(
         evaluate(
             *(f"client().post(url, body=iter([b'x']), {option})" for option in options),
             *(f"client({option}).get(url)" for option in options if "timeout" in option),
+            *(f"client().post(url, body={body})" for body in ("{'a': 'b'}", "5", "1.5", "client")),
+            "requests.post(url, data={'a': 'b'})",
             *(f"client().request({method}, url)" for method in ("''", "5", "None", "b'GET'", "'CONNECT'", "['GET']")),
         )
     )

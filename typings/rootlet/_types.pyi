@@ -102,7 +102,7 @@ class RequestOptions(PostOptions, total=False):
 
 @type_check_only
 class RequestsOptions(TypedDict, total=False):
-    data: Body | Mapping[str, str] | None
+    data: Body | None
     json: Any
     headers: Headers | None
     stream: object

@@ -9,7 +9,7 @@ class TLSError(OSError):
     remedy: str
     cause: BaseException | None
     reasons: tuple[str, ...]
-    trace: list[dict[str, Any]] | None
+    trace: tuple[dict[str, Any], ...] | None
     def __init__(self, message: str, remedy: str | None = None, cause: BaseException | None = None) -> None: ...
 
 class NetworkError(TLSError): ...

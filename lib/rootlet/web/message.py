@@ -86,6 +86,13 @@ class Message:
                 self._start = None
             self.repeatable = self._start is not None
         else:
+            try:
+                iter(body)
+                nonsense = isinstance(body, dict)  # of which only the keys would be sent
+            except TypeError:
+                nonsense = True
+            if nonsense:
+                refuse("a %s is no body" % type(body).__name__, "Pass text, bytes, a file, pieces of bytes, or json=")
             self.repeatable = isinstance(body, (list, tuple))
         self.body = body
         self.length = length

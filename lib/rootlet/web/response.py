@@ -208,8 +208,8 @@ def digest_of(sha256):
     try:
         from binascii import unhexlify
 
-        digest = unhexlify(sha256) if isinstance(sha256, str) else bytes(sha256)
-    except ValueError:
+        digest = unhexlify(sha256) if isinstance(sha256, str) else bytes(memoryview(sha256))
+    except (ValueError, TypeError):  # bytes of a number would be so many zeros
         digest = b""
     if len(digest) != 32:
         from .message import refuse

@@ -30,7 +30,7 @@ class SIM800:
     sending: bool
     channel: Channel
     quiet_ms: int
-    streams: list[ModemStream | None]
+    streams: list[ModemStream]
     next_id: int
     def __init__(
         self,
