@@ -10,8 +10,6 @@ from typing import Any
 
 import pytest
 from conformance.flight import serve
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 from support import pki, versions
 from support.attempt import HOST
 from support.board import LIBRARY, run_device_json
@@ -117,26 +115,8 @@ def test_known_certificate_with_another_fault_is_no_other_one(meet: Meet, path: 
         assert meet(server.port, host="other.example.org")["kind"] == "HostnameError"
 
 
-def self_signed_ca(host: str) -> pki.Authority:
-    """What `openssl req -x509` makes."""
-    key = pki.make_key()
-    name = pki.make_name(host)
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(pki.now() - pki.days(1))
-        .not_valid_after(pki.now() + pki.days(90))
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), False)
-    )
-    return pki.Authority(builder.sign(key, hashes.SHA256()), key)
-
-
 def test_certificate_that_could_sign_others_is_trusted_for_itself_only(meet: Meet) -> None:
-    own = self_signed_ca(HOST)
+    own = pki.self_signed_ca(HOST)
     with tls_server(own) as server:
         assert meet(server.port)["body"].endswith("hello")
     with tls_server(own.issue(HOST)) as server:
