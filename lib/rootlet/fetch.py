@@ -134,8 +134,10 @@ class Fetch:
                 _refuse("there is no context for https", "Give Updater a Context, or an http:// URL")
             connection = connect(name, port, self._context, None, None, wait_ms, self._transport)
         else:
-            connection = Plain(dial(name, port, ticks_add(ticks_ms(), wait_ms), self._transport))
+            connection = dial(name, port, ticks_add(ticks_ms(), wait_ms), self._transport)
         try:
+            if not secure:
+                connection = Plain(connection)
             connection.set_deadline(self.step_ms())
             connection.write((request + "\r\n").encode())
             connection.set_deadline(self.step_ms())

@@ -32,8 +32,12 @@ def upgrade(sock, server_hostname, context, timeout_ms=10_000):
         sock.close()
         raise
     connection = handshake.connect()
-    connection.settimeout(timeout_ms / 1000)
-    return connection
+    try:
+        connection.settimeout(timeout_ms / 1000)
+        return connection
+    except BaseException:
+        connection.close()
+        raise
 
 
 def check_silence(sock, host):

@@ -135,9 +135,9 @@ class _Known(Handshake):
         return result
 
     def fail(self, error):
-        trusted = self.context.digest
+        trusted = self.context and self.context.digest  # no context: the handshake was over
         error = super().fail(error)
-        if self._shown is None or self._shown == trusted or not isinstance(error, CertificateError):
+        if not trusted or self._shown is None or self._shown == trusted or not isinstance(error, CertificateError):
             return error
         from .describe import colons
         from .errors import UnknownIssuerError
@@ -237,6 +237,10 @@ def _save(path, der):
         if hasattr(os, "sync"):
             os.sync()
     except OSError as error:
+        try:
+            os.remove(path + ".new")  # what came of it takes room that may be what was missing
+        except OSError:
+            pass
         raise TrustStoreError(
             "the certificate cannot be stored at %s (%s)" % (path, error), "Make room, or name another place", error
         )

@@ -2,7 +2,7 @@
 
 from asyncio import TimeoutError, core, wait_for_ms
 
-from ..aio import dial, open_connection
+from ..aio import _in_time, dial, open_connection
 from .client import Client
 from .link import Link
 
@@ -37,9 +37,9 @@ class AsyncClient(Client):
         secure, host, port = origin
         host = host.strip("[]")
         if not secure:
-            sock = await wait_for_ms(
-                dial(self._address or host, port, timeout_ms, self._transport), timeout_ms
-            )
+            where = self._address or host
+            dialling = dial(where, port, timeout_ms, self._transport)
+            sock, _ = await _in_time(dialling, timeout_ms, "%s port %d" % (where, port))
             return AsyncLink(origin, sock, sock)
         context = self._context
         stream, _ = await open_connection(host, port, context, None, self._address, timeout_ms, self._transport)

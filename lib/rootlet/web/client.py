@@ -125,13 +125,17 @@ class Client:
             from .. import connect
 
             connection = connect(host, port, self._context, None, self._address, timeout_ms, self._transport)
-            connection.setblocking(False)
-            return Link(origin, connection, connection._observer._sock)
-        from ..dial import dial
+            sock = connection._observer._sock
+        else:
+            from ..dial import dial
 
-        sock = dial(self._address or host, port, after(timeout_ms), self._transport)
-        sock.setblocking(False)
-        return Link(origin, sock, sock)
+            connection = sock = dial(self._address or host, port, after(timeout_ms), self._transport)
+        try:
+            connection.setblocking(False)
+            return Link(origin, connection, sock)
+        except BaseException:
+            connection.close()
+            raise
         yield
 
     # Generators.

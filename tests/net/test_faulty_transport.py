@@ -1,0 +1,68 @@
+"""Whatever the transport raises, at whichever of its calls: what was open is closed at once."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import pki
+from support.attempt import HOST
+from support.board import run_device
+from support.http_server import Reply, https_site
+from support.servers import Server, http_response
+
+SCRIPT = Path(__file__).parent / "scripts" / "faulty_transport.py"
+EXPECTED = {"interrupt": "KeyboardInterrupt", "memory": "MemoryError", "broken": "OSError"}
+Fail = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def fail(root: pki.Authority, cafile: Path, tmp_path: Path) -> Fail:
+    def run(what: str, error: str, **request: Any) -> dict[str, Any]:
+        def serve_plainly(connection: Any) -> None:
+            connection.recv(4096)
+            connection.sendall(http_response())
+
+        identity = pki.self_signed(HOST) if what == "tofu" else root.issue(HOST)
+        with https_site(identity, lambda _: Reply(body=os.urandom(300))) as site, Server(serve_plainly) as plain:
+            request = {
+                "what": what,
+                "error": error,
+                "url": f"https://{HOST}:{site.port}/",
+                "plain": f"http://{HOST}:{plain.port}/",
+                "port": site.port,
+                "cafile": str(cafile),
+                "folder": str(tmp_path),
+                **request,
+            }
+            output = run_device(SCRIPT, environment={"REQUEST": json.dumps(request)})
+        found: dict[str, Any] = json.loads(output.splitlines()[-1])
+        assert found["last"] == "nothing"
+        return found
+
+    return run
+
+
+@pytest.mark.parametrize("error", EXPECTED)
+@pytest.mark.parametrize("what", ["get", "client", "plain client", "asyncio", "connect", "upgrade", "tofu", "update"])
+def test_what_the_transport_raises_leaves_nothing_open(what: str, error: str, fail: Fail) -> None:
+    # `rootlet.connect` says a time-out once more when it is done.
+    leave = [] if what in ("plain client", "upgrade", "asyncio") else ["settimeout"]
+    found = fail(what, error, leave=leave)
+    assert {"readinto", "write", "setblocking"} <= set(found["raised"])
+    assert found["left"] == []
+    assert set(found["ends"]) <= {EXPECTED[error], "TLSError", "nothing"}
+    if error == "interrupt":
+        # Nothing may swallow it, but what ends a connection that is not needed any more.
+        ends = [end for end, call in zip(found["ends"], found["raised"], strict=True) if end == "nothing"]
+        assert len(ends) <= 1
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_host_that_never_answers_is_a_deadline_error_in_asyncio_too(scheme: str, fail: Fail) -> None:
+    found = fail("unreachable", "broken", url=f"{scheme}://{HOST}/")
+    assert found["report"] == "DeadlineError"
