@@ -26,6 +26,11 @@ class AsyncDatagramConnection(DatagramConnection):
 
     _first = None  # a datagram that came with the end of the handshake
 
+    def __init__(self, handshake, sock, mtu, timeout_ms):
+        """`timeout_ms`: of the handshake."""
+        self._deadline_ms = ticks_add(ticks_ms(), timeout_ms)
+        super().__init__(handshake, sock, mtu)
+
     async def handshake(self):
         handshake = self._handshake
         try:
@@ -43,6 +48,9 @@ class AsyncDatagramConnection(DatagramConnection):
     async def send(self, data, timeout_ms=10_000):
         """Sends `data` as one datagram, at most `max_bytes`. It may get lost without notice. Raises TLSError."""
         deadline_ms = ticks_add(ticks_ms(), timeout_ms)
+        if not self._handshake.over and ticks_diff(self._deadline_ms, deadline_ms) > 0:
+            # What looked like its end may not have been it: a message before it was lost, and Mbed TLS asks again.
+            deadline_ms = self._deadline_ms
         self._check_size(data)
         while True:
             try:
@@ -132,7 +140,7 @@ async def connect(host, port, context, server_hostname, address, timeout_ms, mtu
     """See dtls.connect_async."""
     handshake, sock = begin(host, port, context, server_hostname, address, None)
     try:
-        connection = AsyncDatagramConnection(handshake, sock, mtu)
+        connection = AsyncDatagramConnection(handshake, sock, mtu, timeout_ms)
         return (await _in_time(_shaken(connection), timeout_ms, host))[0]
     except OSError as error:
         raise explained(error, handshake)

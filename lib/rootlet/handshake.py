@@ -5,11 +5,12 @@ and let go of as soon as possible: beginning.py before that, what finds anchors,
 """
 
 from gc import collect
-from tls import PROTOCOL_TLS_CLIENT
+from hashlib import sha256
 from time import ticks_diff, ticks_ms
 
+import rootlet
 from micropython import const
-from rootlet import forget
+from tls import PROTOCOL_TLS_CLIENT
 from rootlet.observer import HandshakeObserver
 
 _REFUSED = const(-0x3000)  # MBEDTLS_ERR_X509_FATAL_ERROR
@@ -42,8 +43,6 @@ class Handshake:
     _judge = None
 
     def __init__(self, context, sock, host, deadline_ms):
-        from rootlet.beginning import tls_context
-
         self.host = host
         self.context = context
         self.verified = context.psk
@@ -51,21 +50,16 @@ class Handshake:
         self.anchor_names = []
         self._sock = sock
         self._deadline_ms = deadline_ms
-        self.tls_context = tls_context(context, self.PROTOCOL)
+        self.tls_context = rootlet.beginning.tls_context(context, self.PROTOCOL)
         self.tls_context.verify_callback = self._verify
         self.observer = self.Observer(sock, None if context.psk else self._load, deadline_ms)
         self._issuers_known = context.late_issuers.get(host, ())
-        for name in self._issuers_known:
-            self._load(name)
-        tls_context = None
-        forget("beginning")
+        rootlet.forget("beginning")
 
     def _load(self, name):
         """Loads every anchor whose subject is `name` (DER, bytes) into the running handshake, at most four in all."""
         if name in self.anchor_names:
             return
-        from hashlib import sha256
-
         digest = sha256(name).digest()
         for store in self.context.stores:
             for anchor in store.lookup(name, self.host, digest):
@@ -81,9 +75,7 @@ class Handshake:
         """Raises a TLSError; the transport is closed then."""
         stream = self.run()
         try:
-            from rootlet.connection import Connection
-
-            return Connection(self, stream)
+            return rootlet.connection.Connection(self, stream)
         except BaseException as error:  # there may be no memory left for it
             stream.close()
             raise self.fail(error)
@@ -91,6 +83,14 @@ class Handshake:
     def run(self):
         """Performs the handshake, or begins it, and returns Mbed TLS's socket."""
         try:
+            try:
+                if self._issuers_known:
+                    for name in self._issuers_known:
+                        self._load(name)
+                    rootlet.forget("store", "anchor", "civil")
+            except BaseException as error:
+                self.observer.error = error  # as if it had been loaded by the observer
+                raise
             wait = self._deadline_ms is not None
             began_ms = ticks_ms()
             if wait:
@@ -112,7 +112,7 @@ class Handshake:
         self.observer.established()
         self.tls_context.verify_callback = None
         self.tls_context = self.context = self.policy = None
-        forget("handshake", "flight")
+        rootlet.forget("handshake", "flight")
 
     def fail(self, error):
         """Closes the transport, frees Mbed TLS's memory and returns the exception to raise for `error`."""
@@ -146,9 +146,7 @@ class Handshake:
         # handshake goes on inside a read, MicroPython takes a positive result for a number of bytes that were read.
         try:
             if self._judge is None:
-                from rootlet.judging import judge
-
-                self._judge = judge
+                self._judge = rootlet.judging.judge
             return self._judge(self, der, depth)
         except BaseException as error:
             self.observer.error = error

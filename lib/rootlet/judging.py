@@ -3,8 +3,8 @@ checked before, which is when Mbed TLS needs the most memory."""
 
 from gc import mem_free
 
+import rootlet
 from micropython import const
-from rootlet import forget
 
 _REFUSED = const(-0x3000)  # MBEDTLS_ERR_X509_FATAL_ERROR
 _MAX_CERTIFICATES = const(16)  # as in flight.py
@@ -20,11 +20,13 @@ def judge(handshake, der, depth):
     if handshake.policy.check(der, depth):
         if handshake.loaded:
             handshake.free_bytes = mem_free()
-        return _REFUSED
+        # With TLS 1.3 the certificates below name issuers, too, and one of those may be trusted. The policy keeps its
+        # verdict, so the server's certificate, which comes last, is refused.
+        return 0 if depth and handshake.observer.encrypted else _REFUSED
     if depth == 0:
         handshake.policy = handshake._judge = None
-        forget("judging", "policy", "certificate", "der", "names", "addresses", "constraints", "webpki")
-        forget("store", "anchor")  # of blocked keys
+        rootlet.forget("judging", "policy", "certificate", "der", "names", "addresses", "constraints", "webpki")
+        rootlet.forget("store", "anchor")  # of blocked keys
         # A copy, because Mbed TLS drops its own when the handshake is over. Convenient, but not worth failing for.
         try:
             handshake.peer_certificate = bytes(der)
@@ -44,19 +46,21 @@ class _Anchor:
 def _policy(handshake):
     context = handshake.context
     if context.pins is None:
-        from rootlet.policy import ChainPolicy
-
-        make = ChainPolicy
+        make = rootlet.policy.ChainPolicy
     else:
         make = context.pins.policy
 
+    # Most stores block none: then nothing has to be loaded, nor any key hashed.
+    blocking = [store for store in context.stores if getattr(store, "blocked", True)]
+
     def is_blocked(spki_digest):
-        for store in context.stores:
+        for store in blocking:
             if store.is_blocked(spki_digest):
                 return True
         return False
 
-    return make(handshake.host, [_Anchor(limits) for limits in handshake.loaded], is_blocked, context.webpki)
+    anchors = [_Anchor(limits) for limits in handshake.loaded]
+    return make(handshake.host, anchors, is_blocked if blocking else None, context.webpki)
 
 
 def _note_issuer(handshake, der):
@@ -65,4 +69,5 @@ def _note_issuer(handshake, der):
     if len(handshake.issuers) < _MAX_CERTIFICATES:
         certificate = Certificate(der)
         if certificate.issuer_end - certificate.issuer <= _MAX_NAME:  # the Context keeps them
-            handshake.issuers += (bytes(der[certificate.issuer : certificate.issuer_end]),)
+            # The root comes first here, the server in its Certificate message.
+            handshake.issuers = (bytes(der[certificate.issuer : certificate.issuer_end]),) + handshake.issuers

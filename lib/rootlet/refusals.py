@@ -62,7 +62,10 @@ def from_verify_info(info, handshake, host, error):
 def unknown_issuer(handshake, host, error):
     """The exception for a chain that leads to no trust anchor."""
     remedy = None
-    if handshake.loaded:
+    if handshake.retry:
+        message = "TLS 1.3 hid the issuers of %s's chain until now" % host
+        remedy = "Connect again with this Context, as rootlet.connect does by itself"
+    elif handshake.loaded:
         free_bytes = handshake.free_bytes
         if free_bytes is not None and free_bytes < _SCARCE_BYTES:
             # Where Mbed TLS uses the Python heap it calls a signature wrong that it had no memory to check.

@@ -36,6 +36,7 @@ class Handshake:
         self.observer = Observer(**fields)
         self.policy = Policy(fields.get("violation"), fields.get("policy_error"))
         self.loaded = fields.get("loaded", ())
+        self.retry = fields.get("retry", False)
         self.missing = fields.get("missing")
         self.free_bytes = fields.get("free_bytes")
         self.credentials = fields.get("credentials")
@@ -161,6 +162,13 @@ def test_several_reasons_are_all_kept():
     result = handshake(ValueError(text))
     assert len(result.reasons) == 2
     assert type(result) is errors.HostnameError
+
+
+def test_issuers_that_came_too_late_are_no_missing_root():
+    for more in ({}, {"loaded": ((False, 0, None),)}):
+        error = handshake(ValueError("not correctly signed by the trusted CA"), retry=True, **more)
+        assert type(error) is errors.UnknownIssuerError
+        assert "TLS 1.3" in error.message and "Connect again" in error.remedy
 
 
 def test_the_missing_issuer_is_named():

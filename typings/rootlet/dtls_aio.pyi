@@ -1,8 +1,11 @@
+from typing import Any
+
 from . import Context
 from ._types import Buffer
 from .dtls import DatagramConnection
 
 class AsyncDatagramConnection(DatagramConnection):
+    def __init__(self, handshake: Any, sock: Any, mtu: int, timeout_ms: int) -> None: ...
     async def handshake(self) -> None: ...
     async def send(self, data: Buffer, timeout_ms: int = 10_000) -> int: ...  # type: ignore[override]
     async def recv(  # type: ignore[override]
