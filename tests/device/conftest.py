@@ -7,6 +7,12 @@ from pathlib import Path
 import pytest
 from support import pki
 from support.application import Board
+from support.firmware import Firmware
+
+
+@pytest.fixture(scope="module", autouse=True)
+def on_the_firmware(firmware: Firmware) -> None:
+    """Every test here depends on it, unless it is marked `own_firmware`."""
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from rootlet_host.paths import device_library
-from support import pki, versions
+from support import pki
 from support.attempt import HOST
+from support.firmware import in_force
 from support.servers import tls_server
 
 # A firmware that hides modules, attributes of modules, and attributes of TLS contexts, or has another version.
@@ -71,25 +71,23 @@ def run(
     modules: tuple[str, ...] = (),
     attributes: dict[str, tuple[str, ...]] | None = None,
     context: tuple[str, ...] = (),
-    version: str = versions.CURRENT,
     before: str = "",
 ) -> str:
     """What `program` prints on a firmware that lacks these things: its output, or its exception's name and words."""
     indented = "\n".join("    " + line for line in program.strip().splitlines())
     code = LESS.format(modules=modules, attributes=attributes or {}, context=context) + before
     done = subprocess.run(
-        [str(versions.interpreter(version)), "-c", code + SAY.format(program=indented)],
+        [str(in_force().interpreter), "-c", code + SAY.format(program=indented)],
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
-        env={**os.environ, "MICROPYPATH": f"{device_library()}:.frozen"},
+        env={**os.environ, "MICROPYPATH": f"{in_force().library}:.frozen"},
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
-@pytest.mark.parametrize("version", versions.ALL)
 @pytest.mark.parametrize(
     ("lack", "words"),
     [
@@ -99,8 +97,8 @@ def run(
         ({"attributes": {"hashlib": ("sha256",)}}, "hashlib.sha256"),
     ],
 )
-def test_importing_rootlet_says_what_the_firmware_lacks(lack: dict[str, object], words: str, version: str) -> None:
-    said = run("import rootlet", version=version, **lack)  # type: ignore[arg-type]
+def test_importing_rootlet_says_what_the_firmware_lacks(lack: dict[str, object], words: str) -> None:
+    said = run("import rootlet", **lack)  # type: ignore[arg-type]
     assert said.startswith("ImportError this firmware lacks ")
     assert words in said
     assert "takes MicroPython 1.24 or later with Mbed TLS" in said
@@ -119,9 +117,8 @@ def test_everything_that_is_missing_is_said_at_once() -> None:
     assert "module tls, hashlib.sha256" in said
 
 
-@pytest.mark.parametrize("version", versions.ALL)
-def test_a_whole_firmware_lacks_nothing(version: str) -> None:
-    assert run("from rootlet import firmware\nprint(firmware.lacks())", version=version).strip() == "[]"
+def test_a_whole_firmware_lacks_nothing() -> None:
+    assert run("from rootlet import firmware\nprint(firmware.lacks())").strip() == "[]"
 
 
 @pytest.mark.parametrize("name", ["verify_callback", "load_verify_locations"])

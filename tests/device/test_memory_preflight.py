@@ -19,6 +19,8 @@ import pytest
 from rootlet_host.interpreter import find_micropython
 from support.programs import built
 
+pytestmark = pytest.mark.own_firmware
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(REPOSITORY / "tools" / "dev"))
 

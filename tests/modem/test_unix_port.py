@@ -15,9 +15,12 @@ from typing import Any
 
 import pytest
 from pty_modem import PtyModem
-from support import pki, versions
+from support import pki
 from support.board import run_device_json
+from support.firmware import Firmware
 from support.servers import Server, answer, http_response, tls_server
+
+pytestmark = pytest.mark.usefixtures("firmware")
 
 SCRIPTS = Path(__file__).with_name("scripts")
 HOST = "board.example.org"
@@ -36,11 +39,10 @@ def cafile(root: pki.Authority, tmp_path: Path) -> Path:
     return path
 
 
-def fetch(modem: PtyModem, cafile: Path, port: int, interpreter: Path | None = None, **request: Any) -> Any:
+def fetch(modem: PtyModem, cafile: Path, port: int, **request: Any) -> Any:
     return run_device_json(
         SCRIPTS / "fetch.py",
         {"pty": modem.path, "cafile": str(cafile), "host": HOST, "port": port, **request},
-        interpreter=interpreter,
     )
 
 
@@ -48,23 +50,15 @@ def body(size: int) -> bytes:
     return bytes(33 + n * 7 % 90 for n in range(size))
 
 
-def test_a_verified_request_through_the_modem(root: pki.Authority, cafile: Path) -> None:
+@pytest.mark.every_version
+def test_a_verified_request_through_the_modem(root: pki.Authority, cafile: Path, firmware: Firmware) -> None:
     with tls_server(root.issue(HOST)) as server, PtyModem(NAMES) as modem:
         result = fetch(modem, cafile, server.port)
     assert result["bodies"] == ["hello"]
-    assert result["cipher"][1] == "TLSv1.2"
+    assert result["cipher"][1] == ("TLSv1.3" if firmware.has("tls1.3") else "TLSv1.2")
     assert result["address"] == "10.64.0.7"
     assert result["signal"] == -77
     assert (result["sent"], result["received"]) == (modem.from_board, modem.to_board)
-
-
-@pytest.mark.parametrize("version", versions.OTHERS)
-def test_a_verified_request_on_other_versions_of_micropython(version: str, root: pki.Authority, cafile: Path) -> None:
-    interpreter = versions.interpreter(version)
-    with tls_server(root.issue(HOST)) as server, PtyModem(NAMES) as modem:
-        result = fetch(modem, cafile, server.port, interpreter)
-    assert result["bodies"] == ["hello"]
-    assert result["cipher"][1] == "TLSv1.3"
 
 
 @pytest.mark.parametrize("rx_bytes", [64, 1460])

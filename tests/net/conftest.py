@@ -8,14 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import pki, versions
+from support import pki
 from support.attempt import HOST, Connect, Outcome
 from support.board import run_device, run_device_json
+from support.firmware import Firmware
 from support.http_client import play, play_blocking
 
 __all__ = ["play", "play_blocking"]
 
 PROBE = Path(__file__).with_name("probe.py")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def on_the_firmware(firmware: Firmware) -> None:
+    """Every test here depends on it, unless it is marked `own_firmware`."""
 
 
 @pytest.fixture(scope="session")
@@ -70,13 +76,11 @@ def exchange() -> Exchange:
             return [encoded(part) for part in value]
         return str(value) if isinstance(value, Path) else value
 
-    def run(
-        port: int = 0, *, version: str = versions.CURRENT, clock: dict[str, str] | None = None, **request: Any
-    ) -> dict[str, Any]:
+    def run(port: int = 0, *, clock: dict[str, str] | None = None, **request: Any) -> dict[str, Any]:
         request = {"host": HOST, "port": port, **{name: encoded(value) for name, value in request.items()}}
         request["context"] = {name: encoded(value) for name, value in request["context"].items()}
         environment = {"REQUEST": json.dumps(request), **(clock or {})}
-        output = run_device(EXCHANGE, environment=environment, interpreter=versions.interpreter(version), timeout_s=30)
+        output = run_device(EXCHANGE, environment=environment, timeout_s=30)
         result: dict[str, Any] = json.loads(output.splitlines()[-1])
         assert result["stayed_open"] == 0, "a socket stayed open"
         if result["kind"] is not None:

@@ -8,12 +8,13 @@ import json
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support import pki, versions
+from support import pki
 from support.attempt import HOST
 from support.board import run_device
 from support.servers import Server, answer, http_response, server_context, tls_server
@@ -28,12 +29,10 @@ Loop = Callable[..., Any]
 def loop(cafile: Path) -> Loop:
     """Runs a job of scripts/aio.py against the ports; returns its results. No socket may stay open."""
 
-    def run(job: str, *ports: int, version: str = versions.CURRENT, heap: str = "4M", **request: Any) -> Any:
+    def run(job: str, *ports: int, heap: str = "4M", **request: Any) -> Any:
         request = {"job": job, "ports": ports, "cafile": str(cafile), "host": HOST, **request}
         environment = {"REQUEST": json.dumps(request)}
-        output = run_device(
-            PROGRAM, heap=heap, interpreter=versions.interpreter(version), environment=environment, timeout_s=30
-        )
+        output = run_device(PROGRAM, heap=heap, environment=environment, timeout_s=30)
         report = json.loads(output.splitlines()[-1])
         assert report["stayed_open"] == 0, "a socket stayed open"
         return report["results"]
@@ -47,31 +46,27 @@ def identity(root: pki.Authority) -> pki.Issued:
 
 
 @WAYS
-@pytest.mark.parametrize("version", versions.ALL)
-def test_twenty_connections_at_once_are_verified_and_whole(
-    version: str, standard: bool, identity: pki.Issued, loop: Loop
-) -> None:
+@pytest.mark.every_version
+def test_twenty_connections_at_once_are_verified_and_whole(standard: bool, identity: pki.Issued, loop: Loop) -> None:
     body = bytes(range(256)) * 150
     context = server_context(identity)
     if standard:
         context.maximum_version = ssl.TLSVersion.TLSv1_2  # TLS 1.3 takes two attempts, which asyncio does not make
     with tls_server(identity, answer(http_response(body)), context=context) as server:
-        results = loop("gets", *[server.port] * 20, version=version, standard=standard)
+        results = loop("gets", *[server.port] * 20, standard=standard)
     assert {(r["kind"], r.get("body_sha256")) for r in results} == {(None, hashlib.sha256(body).hexdigest())}
 
 
-@pytest.mark.parametrize("version", versions.OTHERS)
-def test_with_tls_1_3_the_second_attempt_is_made_without_being_asked(
-    version: str, identity: pki.Issued, loop: Loop
-) -> None:
+@pytest.mark.needs("tls1.3")
+def test_with_tls_1_3_the_second_attempt_is_made_without_being_asked(identity: pki.Issued, loop: Loop) -> None:
     with tls_server(identity) as server:
-        (result,) = loop("gets", server.port, version=version)
+        (result,) = loop("gets", server.port)
         assert result["kind"] is None, result
         assert server.accepted == 2
 
 
-@pytest.mark.parametrize("version", versions.ALL)
-def test_refusals_are_said_in_words(version: str, root: pki.Authority, loop: Loop) -> None:
+@pytest.mark.every_version
+def test_refusals_are_said_in_words(root: pki.Authority, loop: Loop) -> None:
     def plain_http(connection: socket.socket) -> None:
         connection.recv(100)
         connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
@@ -87,7 +82,7 @@ def test_refusals_are_said_in_words(version: str, root: pki.Authority, loop: Loo
     ):
         nobody.bind(("127.0.0.1", 0))  # bound and not listening: connections are refused
         ports = [wrong_host.port, expired.port, stranger.port, http.port, hangs_up.port, nobody.getsockname()[1]]
-        results = loop("gets", *ports, version=version, in_turn=True)
+        results = loop("gets", *ports, in_turn=True)
     assert [r["kind"] for r in results[:4]] == [
         "HostnameError",
         "ExpiredError",
@@ -99,8 +94,8 @@ def test_refusals_are_said_in_words(version: str, root: pki.Authority, loop: Loo
     assert all(r["message"] and r["remedy"] for r in results)
 
 
-@pytest.mark.parametrize("version", versions.ALL)
-def test_deadline_holds_against_silence_dripping_and_dialling(version: str, identity: pki.Issued, loop: Loop) -> None:
+@pytest.mark.every_version
+def test_deadline_holds_against_silence_dripping_and_dialling(identity: pki.Issued, loop: Loop) -> None:
     stop = threading.Event()
 
     def silent(connection: socket.socket) -> None:
@@ -114,7 +109,7 @@ def test_deadline_holds_against_silence_dripping_and_dialling(version: str, iden
             connection.sendall(bytes([byte]))
 
     with Server(silent) as one, Server(drips) as other:
-        results = loop("gets", one.port, other.port, version=version, timeout_ms=300)
+        results = loop("gets", one.port, other.port, timeout_ms=300)
         stop.set()
     for result in results:
         assert result["kind"] == "DeadlineError", result
@@ -122,8 +117,8 @@ def test_deadline_holds_against_silence_dripping_and_dialling(version: str, iden
 
 
 @WAYS
-@pytest.mark.parametrize("version", versions.ALL)
-def test_server_that_talks_first_is_heard(version: str, standard: bool, identity: pki.Issued, loop: Loop) -> None:
+@pytest.mark.every_version
+def test_server_that_talks_first_is_heard(standard: bool, identity: pki.Issued, loop: Loop) -> None:
     def greet(stream: ssl.SSLSocket) -> None:
         stream.sendall(b"220 ready\r\nmore")
         stream.unwrap()
@@ -132,37 +127,52 @@ def test_server_that_talks_first_is_heard(version: str, standard: bool, identity
     if standard:
         context.maximum_version = ssl.TLSVersion.TLSv1_2
     with tls_server(identity, greet, context=context) as server:
-        result = loop("listen", server.port, version=version, standard=standard)
+        result = loop("listen", server.port, standard=standard)
     assert result == {"kind": None, "said": "220 ready\r\n", "rest": "more"}
 
 
-@pytest.mark.parametrize("version", versions.ALL)
-def test_server_that_ends_at_once_is_no_failed_handshake(version: str, identity: pki.Issued, loop: Loop) -> None:
+@pytest.mark.every_version
+def test_a_line_is_read_in_whatever_records_it_comes_and_no_further_than_the_limit(
+    identity: pki.Issued, loop: Loop
+) -> None:
+    def talk(stream: ssl.SSLSocket) -> None:
+        for record in (b"2", b"20 re", b"ady\r", b"\n\nlong", b"er than that\nno end"):
+            stream.sendall(record)
+            time.sleep(0.01)
+        stream.unwrap()
+
+    with tls_server(identity, talk) as server:
+        said = loop("lines", server.port, limits=[-1, -1, 6, -1, 0, 100, -1])
+    assert said == ["220 ready\r\n", "\n", "longer", " than that\n", "", "no end", ""]
+
+
+@pytest.mark.every_version
+def test_server_that_ends_at_once_is_no_failed_handshake(identity: pki.Issued, loop: Loop) -> None:
     def leave(stream: ssl.SSLSocket) -> None:
         with contextlib.suppress(OSError):
             stream.unwrap()
 
     with tls_server(identity, leave) as server:
-        result = loop("listen", server.port, version=version)
+        result = loop("listen", server.port)
     assert result == {"kind": None, "said": "", "rest": ""}
 
 
-@pytest.mark.parametrize("version", versions.ALL)
-def test_end_without_close_notify_is_reported(version: str, identity: pki.Issued, loop: Loop) -> None:
+@pytest.mark.every_version
+def test_end_without_close_notify_is_reported(identity: pki.Issued, loop: Loop) -> None:
     def cut(stream: ssl.SSLSocket) -> None:
         stream.recv(4096)
         stream.sendall(http_response()[:-2])
         stream.shutdown(socket.SHUT_RDWR)
 
     with tls_server(identity, cut) as server:
-        (result,) = loop("gets", server.port, version=version)
+        (result,) = loop("gets", server.port)
     assert result["kind"] == "TruncationError", result
 
 
 @WAYS
-@pytest.mark.parametrize("version", versions.ALL)
+@pytest.mark.every_version
 def test_large_transfers_in_both_directions_at_once_lose_nothing(
-    version: str, standard: bool, identity: pki.Issued, loop: Loop
+    standard: bool, identity: pki.Issued, loop: Loop
 ) -> None:
     size = 600_000
     payload = (bytes(range(251)) * (size // 251 + 1))[:size]
@@ -189,18 +199,16 @@ def test_large_transfers_in_both_directions_at_once_lose_nothing(
     if standard:
         context.maximum_version = ssl.TLSVersion.TLSv1_2
     with tls_server(identity, exchange, context=context) as server:
-        result = loop("exchange", server.port, version=version, size=size, standard=standard)
+        result = loop("exchange", server.port, size=size, standard=standard)
     assert result["left"] == 0
     assert result["received"] == hashlib.sha256(payload).hexdigest()
     assert result["sent"] == got.hexdigest()
 
 
-@pytest.mark.parametrize("version", versions.ALL)
-def test_cancelling_at_any_moment_leaves_no_socket_and_no_memory(
-    version: str, identity: pki.Issued, loop: Loop
-) -> None:
+@pytest.mark.every_version
+def test_cancelling_at_any_moment_leaves_no_socket_and_no_memory(identity: pki.Issued, loop: Loop) -> None:
     with tls_server(identity, lambda stream: None) as server:
-        result = loop("cancelled", server.port, version=version, steps=40, heap="256K")
+        result = loop("cancelled", server.port, steps=40, heap="256K")
     assert result["finished"] < 4 * 40
     assert result["after"]["files"] == result["before"]["files"]
     assert result["after"]["heap_bytes"] - result["before"]["heap_bytes"] <= 1024

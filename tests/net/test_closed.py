@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import pki, versions
+from support import pki
 from support.attempt import HOST
 from support.board import run_device
 from support.programs import daemon, free_port, program
@@ -20,22 +20,18 @@ PROGRAM = Path(__file__).parent / "scripts" / "closed.py"
 CLOSED = f"TLSError: {HOST}: the connection is closed. Connect again."
 
 
-def run(cafile: Path, port: int, way: str, version: str = versions.CURRENT, **request: Any) -> dict[str, Any]:
+def run(cafile: Path, port: int, way: str, **request: Any) -> dict[str, Any]:
     request = {"host": HOST, "port": port, "cafile": str(cafile), "way": way, **request}
-    output = run_device(
-        PROGRAM, environment={"REQUEST": json.dumps(request)}, interpreter=versions.interpreter(version), timeout_s=30
-    )
+    output = run_device(PROGRAM, environment={"REQUEST": json.dumps(request)}, timeout_s=30)
     result: dict[str, Any] = json.loads(output.splitlines()[-1])
     return result
 
 
-@pytest.mark.parametrize("version", versions.ALL)
+@pytest.mark.every_version
 @pytest.mark.parametrize("ended", [False, True])
-def test_a_closed_connection_says_so_whatever_is_called(
-    ended: bool, version: str, root: pki.Authority, cafile: Path
-) -> None:
+def test_a_closed_connection_says_so_whatever_is_called(ended: bool, root: pki.Authority, cafile: Path) -> None:
     with tls_server(root.issue(HOST)) as server:
-        result = run(cafile, server.port, "blocking", version, ended=ended)
+        result = run(cafile, server.port, "blocking", ended=ended)
     assert result.pop("ioctl") == 32, "a poll must not fail: it would end asyncio's loop"
     if ended:
         assert "hello" in result.pop("before")
@@ -56,10 +52,10 @@ def test_a_connection_that_a_failure_closed_says_so_afterwards(root: pki.Authori
     assert set(result.values()) == {CLOSED}
 
 
-@pytest.mark.parametrize("version", versions.ALL)
-def test_a_closed_stream_of_asyncio_says_so_and_does_not_wait(version: str, root: pki.Authority, cafile: Path) -> None:
+@pytest.mark.every_version
+def test_a_closed_stream_of_asyncio_says_so_and_does_not_wait(root: pki.Authority, cafile: Path) -> None:
     with tls_server(root.issue(HOST)) as server:
-        result = run(cafile, server.port, "asyncio", version)
+        result = run(cafile, server.port, "asyncio")
     assert len(result) == 7
     assert set(result.values()) == {CLOSED}
 

@@ -12,7 +12,10 @@ from typing import Any
 import pytest
 from support import pki
 from support.board import run_device
+from support.firmware import Firmware
 from support.http_server import Raw, Reply, Request, https_site
+
+pytestmark = pytest.mark.needs("ssl")
 
 SCRIPT = Path(__file__).with_name("scripts") / "drop_in_requests.py"
 CODE = "answer = 42\n"
@@ -84,7 +87,9 @@ def run(root: pki.Authority, plain: str, folder: Path, cafile: Path | None) -> d
 
 
 @pytest.fixture(scope="module")
-def report(root: pki.Authority, plain: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def report(
+    root: pki.Authority, plain: str, tmp_path_factory: pytest.TempPathFactory, firmware: Firmware
+) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("board")
     cafile = folder / "ca.pem"
     cafile.write_bytes(root.pem)

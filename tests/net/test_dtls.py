@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support import pki, versions
+from support import pki
 from support.attempt import HOST
 from support.board import run_device
 from support.datagrams import DROP, LATE, PASS, TWICE, BadLine
@@ -49,9 +49,7 @@ def talk(root: pki.Authority, tmp_path_factory: pytest.TempPathFactory) -> Talk:
     cafile = tmp_path_factory.mktemp("trust") / "ca.pem"
     cafile.write_bytes(root.pem)
 
-    def run(
-        port: int, *, version: str = versions.CURRENT, environment: dict[str, str] | None = None, **request: Any
-    ) -> dict[str, Any]:
+    def run(port: int, *, environment: dict[str, str] | None = None, **request: Any) -> dict[str, Any]:
         request = {
             "host": HOST,
             "port": port,
@@ -63,7 +61,6 @@ def talk(root: pki.Authority, tmp_path_factory: pytest.TempPathFactory) -> Talk:
         output = run_device(
             PROGRAM,
             environment={"REQUEST": json.dumps(request), **(environment or {})},
-            interpreter=versions.interpreter(version),
             timeout_s=30,
         )
         result: dict[str, Any] = json.loads(output.splitlines()[-1])
@@ -139,12 +136,12 @@ def wait_for_udp(port: int) -> None:
 
 
 @WAYS
-@pytest.mark.parametrize("version", versions.ALL)
+@pytest.mark.every_version
 def test_datagrams_come_back_as_they_were_sent(
-    version: str, asynchronous: bool, identity: pki.Issued, gnutls: Serve, talk: Talk
+    asynchronous: bool, identity: pki.Issued, gnutls: Serve, talk: Talk
 ) -> None:
     with gnutls(identity) as port:
-        result = talk(port, version=version, asynchronous=asynchronous)
+        result = talk(port, asynchronous=asynchronous)
     assert result["kind"] is None, result
     assert result["cipher"][1] == "DTLSv1.2" and "-ECDHE-ECDSA-" in result["cipher"][0]
     assert result["anchors"] == 1
@@ -152,14 +149,12 @@ def test_datagrams_come_back_as_they_were_sent(
     assert result["heard"] == HELLO
 
 
-@pytest.mark.parametrize("version", versions.ALL)
+@pytest.mark.every_version
 @pytest.mark.parametrize("mtu", [256, 700])
-def test_certificate_message_in_pieces_is_read(
-    mtu: int, version: str, root: pki.Authority, openssl: Serve, talk: Talk
-) -> None:
+def test_certificate_message_in_pieces_is_read(mtu: int, root: pki.Authority, openssl: Serve, talk: Talk) -> None:
     identity = root.child("outer").child("inner").issue(HOST, key="RSA-2048")
     with openssl(identity, "-mtu", str(mtu)) as port, BadLine(port) as line:
-        result = talk(line.port, version=version, wait_ms=1)
+        result = talk(line.port, wait_ms=1)
     assert result["kind"] is None, result
     assert result["anchors"] == 1
     assert max(line.sizes) <= mtu and len(line.sizes) > 2000 // mtu
@@ -214,6 +209,7 @@ def test_the_largest_datagram_fits_into_the_mtu_and_one_byte_more_is_refused(
 
 
 @WAYS
+@pytest.mark.needs("psk")
 def test_pre_shared_key_is_enough_for_openssl(asynchronous: bool, openssl: Serve, talk: Talk) -> None:
     options = ("-psk", KEY.hex(), "-nocert")
     with openssl(None, *options) as port:
@@ -241,6 +237,7 @@ def test_board_shows_its_own_certificate(
     assert result["kind"] == "AlertError" and "demands a client certificate" in result["message"], result
 
 
+@pytest.mark.needs("psk")
 def test_coap_server_answers_a_get(talk: Talk, tmp_path: Path) -> None:
     server = program("coap-server-openssl", "libcoap3-bin")
     port = free_port(socket.SOCK_DGRAM)  # of plain CoAP; DTLS takes the next

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support import pki, versions
+from support import pki
 from support.attempt import HOST
 from support.http_client import Outcome, run_steps
 from support.http_server import Raw, Reply, Request, https_site
@@ -275,11 +275,9 @@ def test_what_would_break_the_request_is_refused_before_dialling(
     assert outcome.site.connections == 0
 
 
-@pytest.mark.parametrize("version", versions.OTHERS)
+@pytest.mark.needs("tls1.3")
 @pytest.mark.parametrize("asynchronous", [False, True], ids=["blocking", "asyncio"])
-def test_other_versions_of_micropython_and_tls_1_3_keep_connections_too(
-    version: str, asynchronous: bool, root: pki.Authority, cafile: Path
-) -> None:
+def test_connections_of_tls_1_3_are_kept_too(asynchronous: bool, root: pki.Authority, cafile: Path) -> None:
     with https_site(root.issue(HOST), echo) as site:
         url = f"https://{HOST}:{site.port}/"
         steps = [
@@ -291,7 +289,6 @@ def test_other_versions_of_micropython_and_tls_1_3_keep_connections_too(
             steps,
             cafile,
             asynchronous=asynchronous,
-            interpreter=versions.interpreter(version),
             address="127.0.0.1",
         )
     assert [(report.kind, report.bytes) for report in reports] == [(None, 12), (None, 19), (None, 12)]

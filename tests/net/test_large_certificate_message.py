@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import socket
+import ssl
 
+import pytest
 from support import pki
 from support.attempt import HOST, Connect
 from support.servers import Server, tls_server
@@ -26,17 +28,29 @@ def test_certificate_message_above_the_limit_is_refused(connect: Connect, root: 
     identity = root.issue(HOST)
     stranger = pki.make_ca("stranger", key="RSA-4096").certificate
     identity.intermediates += [stranger] * 15
-    with tls_server(identity) as server:
+    with tls_server(identity, maximum=ssl.TLSVersion.TLSv1_2) as server:
         outcome = connect(server.port)
     assert outcome.kind == "HandshakeError"
     assert "limit is 16384" in outcome.message
+
+
+@pytest.mark.needs("tls1.3")
+def test_certificate_message_above_the_limit_is_refused_where_it_is_encrypted(
+    connect: Connect, root: pki.Authority
+) -> None:
+    identity = root.issue(HOST)
+    stranger = pki.make_ca("stranger", key="RSA-4096").certificate
+    identity.intermediates += [stranger] * 15
+    with tls_server(identity) as server:
+        assert connect(server.port, options={"heap": "256K"}).kind == "HandshakeError"
+        assert server.accepted == 1
 
 
 def test_fifty_issuers_are_refused(root: pki.Authority, connect: Connect) -> None:
     identity = root.issue(HOST)
     key = pki.make_key()
     identity.intermediates += [pki.make_ca(f"{i}", key=key).certificate for i in range(29)]
-    with tls_server(identity) as server:
+    with tls_server(identity, maximum=ssl.TLSVersion.TLSv1_2) as server:
         outcome = connect(server.port, options={"heap": "256K"})
     assert outcome.kind == "HandshakeError"
     assert "more than 16 certificates" in outcome.message

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from rootlet_host.store import anchors_from_certificates, build_store
-from support import pki, versions
+from support import pki
 from support.attempt import HOST, Connect
 from support.servers import tls_server
 
@@ -74,12 +74,11 @@ def test_single_pin_must_be_asked_for(root: pki.Authority, connect: Connect) -> 
         assert connect(server.port, pins=["sha256//nonsense", pin(leaf)]).kind == "ConfigError"
 
 
-@pytest.mark.parametrize("version", versions.OTHERS)
-def test_pins_hold_where_the_certificates_are_encrypted(version: str, root: pki.Authority, connect: Connect) -> None:
-    options = {"interpreter": versions.interpreter(version)}
+@pytest.mark.needs("tls1.3")
+def test_pins_hold_where_the_certificates_are_encrypted(root: pki.Authority, connect: Connect) -> None:
     leaf = root.child("middle").issue(HOST)
     with tls_server(leaf) as server:
-        assert connect(server.port, pins=[pin(leaf), BACKUP], options=options).connected
-        assert connect(server.port, pins=[pin(root), BACKUP], options=options).connected
-        outcome = connect(server.port, pins=[pin(pki.make_ca()), BACKUP], options=options)
+        assert connect(server.port, pins=[pin(leaf), BACKUP]).connected
+        assert connect(server.port, pins=[pin(root), BACKUP]).connected
+        outcome = connect(server.port, pins=[pin(pki.make_ca()), BACKUP])
     assert outcome.kind == "PinError" and outcome.seen[0] == pin(leaf)

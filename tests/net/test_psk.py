@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import pki, versions
+from support import pki
 from support.attempt import HOST
 from support.board import run_device
 from support.programs import mosquitto, openssl_server
@@ -30,7 +30,7 @@ PSK = ("board", KEY)
         (("board", KEY[:15]), "15 bytes"),
         (("board", b""), "0 bytes"),
         (("board", "00112233445566778899aabbccddeeff"), "text"),
-        (("board", bytes(300)), "300 bytes"),
+        pytest.param(("board", bytes(300)), "300 bytes", marks=pytest.mark.needs("psk")),
         (("", KEY), "identity"),
         (("b" * 129, KEY), "identity"),
     ],
@@ -40,6 +40,7 @@ def test_keys_that_are_weak_or_unusable_are_refused(psk: Any, words: str, exchan
     assert result["kind"] == "ConfigError" and words in result["message"]
 
 
+@pytest.mark.needs("psk")
 def test_a_key_goes_with_neither_certificates_nor_their_cipher_suites(cafile: Path, exchange: Exchange) -> None:
     for context in (
         {"psk": PSK, "cafile": cafile},
@@ -49,9 +50,9 @@ def test_a_key_goes_with_neither_certificates_nor_their_cipher_suites(cafile: Pa
         assert exchange(context=context, connect=False)["kind"] == "ConfigError"
 
 
-@pytest.mark.parametrize("version", versions.OTHERS)
-def test_older_firmware_says_which_it_takes(version: str, exchange: Exchange) -> None:
-    result = exchange(context={"psk": PSK}, connect=False, version=version)
+@pytest.mark.lacks("psk")
+def test_older_firmware_says_which_it_takes(exchange: Exchange) -> None:
+    result = exchange(context={"psk": PSK}, connect=False)
     assert result["kind"] == "UnsupportedError"
     assert "1.29" in result["remedy"]
 
@@ -64,6 +65,7 @@ def offered(hello: bytes) -> set[int]:
     return {int.from_bytes(hello[i : i + 2], "big") for i in range(at + 2, at + 2 + size, 2)}
 
 
+@pytest.mark.needs("psk")
 def test_only_authenticated_suites_with_pre_shared_keys_are_offered(exchange: Exchange) -> None:
     hellos = []
 
@@ -76,6 +78,7 @@ def test_only_authenticated_suites_with_pre_shared_keys_are_offered(exchange: Ex
     assert offered(hellos[0]) - {0x00FF} == {0x00A8, 0x00A9}
 
 
+@pytest.mark.needs("psk")
 def test_server_with_a_certificate_only_is_no_peer(root: pki.Authority, exchange: Exchange) -> None:
     with tls_server(root.issue(HOST)) as server:
         result = exchange(server.port, context={"psk": PSK}, say=GET)
@@ -83,6 +86,7 @@ def test_server_with_a_certificate_only_is_no_peer(root: pki.Authority, exchange
 
 
 @pytest.mark.servers
+@pytest.mark.needs("psk")
 def test_openssl_and_the_board_share_a_key(tmp_path: Path, exchange: Exchange) -> None:
     options = ("-psk", KEY.hex(), "-psk_identity", "board", "-nocert", "-www", "-tls1_2")
     with openssl_server(tmp_path, *options) as (port, _):
@@ -95,6 +99,7 @@ def test_openssl_and_the_board_share_a_key(tmp_path: Path, exchange: Exchange) -
 
 
 @pytest.mark.servers
+@pytest.mark.needs("psk")
 def test_no_clock_is_needed(cafile: Path, tmp_path: Path, exchange: Exchange) -> None:
     faketime = next((str(p) for p in Path("/usr/lib").glob("*/faketime/libfaketime.so.1")), None)
     if faketime is None:
@@ -108,6 +113,7 @@ def test_no_clock_is_needed(cafile: Path, tmp_path: Path, exchange: Exchange) ->
 
 
 @pytest.mark.servers
+@pytest.mark.needs("psk")
 def test_mosquitto_and_the_board_share_a_key(tmp_path: Path, exchange: Exchange) -> None:
     keys = tmp_path / "keys"
     keys.write_text(f"board:{KEY.hex()}\n")
@@ -122,6 +128,7 @@ def test_mosquitto_and_the_board_share_a_key(tmp_path: Path, exchange: Exchange)
 
 
 @pytest.mark.servers
+@pytest.mark.needs("psk")
 def test_asyncio_and_the_board_share_a_key(tmp_path: Path) -> None:
     options = ("-psk", KEY.hex(), "-psk_identity", "board", "-nocert", "-www", "-tls1_2")
     with openssl_server(tmp_path, *options) as (port, _):

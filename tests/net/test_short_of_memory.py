@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
-from rootlet_host.interpreter import find_micropython
 from support import pki
 from support.attempt import HOST
-from support.board import LIBRARY
+from support.firmware import in_force
 from support.servers import tls_server
 
 # As a board's: everything imported, and then only so many bytes left.
@@ -86,9 +85,14 @@ def test_outcome_is_the_right_one_or_want_of_memory(
     with tls_server(middle.issue(*names)) as server:
         request = {"host": HOST, "port": server.port, "cafile": str(cafile), "pins": pins}
         request |= {"from": 400, "to": 26000, "step": 400}
-        command = [str(find_micropython()), "-X", "heapsize=400k", str(program), json.dumps(request)]
+        command = [str(in_force().interpreter), "-X", "heapsize=400k", str(program), json.dumps(request)]
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=90, env={"MICROPYPATH": f"{LIBRARY}:.frozen"}, check=False
+            command,
+            capture_output=True,
+            text=True,
+            timeout=90,
+            env={"MICROPYPATH": f"{in_force().library}:.frozen"},
+            check=False,
         )
     assert done.returncode == 0, done.stdout + done.stderr
     outcomes = [(kind, rule) for _, kind, rule in json.loads(done.stdout.splitlines()[-1])]

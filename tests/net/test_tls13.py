@@ -13,76 +13,72 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import NameOID
 from rootlet_host.store import anchors_from_certificates, build_store, mozilla_certificates
-from support import pki, versions
-from support.attempt import HOST, Connect, Outcome
+from support import pki
+from support.attempt import HOST, Connect
 from support.board import run_device
 from support.servers import answer, http_response, server_context, tls_server
 
 SCRIPT = Path(__file__).parents[1] / "device" / "scripts" / "connect_again.py"
 
-Attempt = Callable[..., Outcome]
-
-
-@pytest.fixture(params=versions.OTHERS)
-def version(request: pytest.FixtureRequest) -> str:
-    versions.interpreter(request.param)
-    return str(request.param)
+pytestmark = pytest.mark.needs("tls1.3")
 
 
 @pytest.fixture
-def attempt(version: str, connect: Connect) -> Attempt:
-    def run(port: int, host: str = HOST, **request: Any) -> Outcome:
-        return connect(port, host, options={"interpreter": versions.interpreter(version)}, **request)
-
-    return run
-
-
-@pytest.fixture
-def connect_again(version: str, root: pki.Authority, tmp_path: Path) -> Callable[..., list[dict[str, Any]]]:
+def connect_again(root: pki.Authority, tmp_path: Path) -> Callable[..., list[dict[str, Any]]]:
     """Several connections with one Context: a report for each."""
     cafile = tmp_path / "trusted.pem"
     cafile.write_bytes(root.pem)
 
     def run(*ports: int, **request: Any) -> list[dict[str, Any]]:
         request = {"cafile": str(cafile), "host": HOST, "ports": ports, **request}
-        output = run_device(
-            SCRIPT, environment={"REQUEST": json.dumps(request)}, interpreter=versions.interpreter(version)
-        )
+        output = run_device(SCRIPT, environment={"REQUEST": json.dumps(request)})
         return json.loads(output.splitlines()[-1])  # type: ignore[no-any-return]
 
     return run
 
 
-def test_chain_is_verified_by_the_second_connection(root: pki.Authority, attempt: Attempt) -> None:
+def test_chain_is_verified_by_the_second_connection(root: pki.Authority, connect: Connect) -> None:
     with tls_server(root.child("issuer").issue(HOST)) as server:
-        outcome = attempt(server.port)
+        outcome = connect(server.port)
         assert outcome.connected, outcome
         assert outcome.cipher[1] == "TLSv1.3"
         assert outcome.certificate_bytes > 0
         assert server.accepted == 2
 
 
-def test_server_of_tls_1_2_needs_one_connection_on_the_same_firmware(root: pki.Authority, attempt: Attempt) -> None:
+def test_server_of_tls_1_2_needs_one_connection_on_the_same_firmware(root: pki.Authority, connect: Connect) -> None:
     identity = root.child("issuer").issue(HOST)
     context = server_context(identity)
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     with tls_server(identity, context=context) as server:
-        outcome = attempt(server.port)
+        outcome = connect(server.port)
         assert outcome.connected, outcome
         assert outcome.cipher[1] == "TLSv1.2"
         assert server.accepted == 1
 
 
 @pytest.mark.parametrize("key", ["RSA-2048", "P-384"])
-def test_site_ca_is_found_beside_all_roots_of_mozilla(key: str, attempt: Attempt, tmp_path: Path) -> None:
+def test_site_ca_is_found_beside_all_roots_of_mozilla(key: str, connect: Connect, tmp_path: Path) -> None:
     authority = pki.make_ca("site CA", key=key)
     store = tmp_path / "roots.rtlt"
     certificates = [authority.certificate, *mozilla_certificates()]
     store.write_bytes(build_store(anchors_from_certificates(certificates), sequence=1, issued_at=1_700_000_000))
     with tls_server(authority.child("R3").child("E7").issue(HOST)) as server:
-        outcome = attempt(server.port, store=str(store))
+        outcome = connect(server.port, store=str(store))
         assert outcome.connected, outcome
         assert server.accepted == 2
+
+
+def test_issuer_in_the_middle_of_the_chain_may_be_the_anchor(connect: Connect, tmp_path: Path) -> None:
+    trusted = pki.make_ca("root that nobody trusts").child("trusted issuer")
+    store = tmp_path / "roots.rtlt"
+    anchors = anchors_from_certificates([trusted.certificate])
+    store.write_bytes(build_store(anchors, sequence=1, issued_at=1_700_000_000))
+    with tls_server(trusted.child("lower").issue(HOST)) as server:
+        assert connect(server.port, store=str(store)).connected
+        assert server.accepted == 2
+    with tls_server(trusted.child("lower").issue("other.example.org")) as server:
+        assert connect(server.port, store=str(store)).kind == "HostnameError"
 
 
 def test_what_the_first_connection_learned_is_remembered(
@@ -126,7 +122,7 @@ def test_what_an_impostor_sent_does_not_keep_the_real_server_out(
         ("not yet valid", "NotYetValidError"),
     ],
 )
-def test_bad_chain_is_refused(case: str, kind: str, root: pki.Authority, attempt: Attempt) -> None:
+def test_bad_chain_is_refused(case: str, kind: str, root: pki.Authority, connect: Connect) -> None:
     identity = {
         "wrong host": lambda: root.child("issuer").issue("other.example.org"),
         "unknown issuer": lambda: pki.make_ca("stranger").child("issuer").issue(HOST),
@@ -136,12 +132,12 @@ def test_bad_chain_is_refused(case: str, kind: str, root: pki.Authority, attempt
         "not yet valid": lambda: root.issue(HOST, not_before=pki.now() + pki.days(2)),
     }[case]()
     with tls_server(identity) as server:
-        outcome = attempt(server.port)
+        outcome = connect(server.port)
         assert outcome.kind == kind, outcome
         assert server.accepted <= 2
 
 
-def test_server_whose_chain_changes_with_every_connection_is_given_up(root: pki.Authority, attempt: Attempt) -> None:
+def test_server_whose_chain_changes_with_every_connection_is_given_up(root: pki.Authority, connect: Connect) -> None:
     contexts = [server_context(pki.make_ca(f"stranger {i}").issue(HOST)) for i in range(4)]
 
     def another(stream: ssl.SSLSocket | ssl.SSLObject, name: str | None, context: ssl.SSLContext) -> None:
@@ -150,11 +146,11 @@ def test_server_whose_chain_changes_with_every_connection_is_given_up(root: pki.
     first = server_context(root.issue(HOST))
     first.sni_callback = another
     with tls_server(root.issue(HOST), context=first) as server:
-        assert attempt(server.port).kind == "UnknownIssuerError"
+        assert connect(server.port).kind == "UnknownIssuerError"
         assert server.accepted == 2
 
 
-def test_truncation_is_reported_and_a_proper_end_is_not(root: pki.Authority, attempt: Attempt) -> None:
+def test_truncation_is_reported_and_a_proper_end_is_not(root: pki.Authority, connect: Connect) -> None:
     def cut(stream: ssl.SSLSocket) -> None:
         stream.recv(4096)
         stream.sendall(http_response())
@@ -162,9 +158,9 @@ def test_truncation_is_reported_and_a_proper_end_is_not(root: pki.Authority, att
 
     identity = root.issue(HOST)
     with tls_server(identity, cut) as server:
-        assert attempt(server.port).kind == "TruncationError"
+        assert connect(server.port).kind == "TruncationError"
     with tls_server(identity, answer(http_response())) as server:
-        assert attempt(server.port).connected
+        assert connect(server.port).connected
 
 
 def test_large_answer_comes_whole(root: pki.Authority, connect_again: Callable[..., list[dict[str, Any]]]) -> None:
@@ -175,7 +171,7 @@ def test_large_answer_comes_whole(root: pki.Authority, connect_again: Callable[.
     assert report["bytes"] == len(http_response(body))
 
 
-def test_issuer_names_too_long_for_a_board_are_neither_kept_nor_tried_again(attempt: Attempt) -> None:
+def test_issuer_names_too_long_for_a_board_are_neither_kept_nor_tried_again(connect: Connect) -> None:
     issuer = pki.make_ca("an issuer")
     units = [x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, f"{i:064}") for i in range(30)]
     certificate = (
@@ -189,6 +185,6 @@ def test_issuer_names_too_long_for_a_board_are_neither_kept_nor_tried_again(atte
         .sign(issuer.key, hashes.SHA256())
     )
     with tls_server(pki.Issued(certificate, issuer.key)) as server:
-        outcome = attempt(server.port)
+        outcome = connect(server.port)
         assert outcome.kind == "UnknownIssuerError"
         assert server.accepted == 1

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 from conformance.flight import serve
-from support import pki, versions
+from support import pki
 from support.attempt import HOST
 from support.board import LIBRARY, run_device_json
+from support.firmware import Firmware
 from support.servers import Server, tls_server
 
 PROBE = Path(__file__).with_name("tofu_probe.py")
@@ -27,9 +28,9 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def meet(path: Path) -> Meet:
-    def run(port: int, host: str = HOST, version: str = versions.CURRENT, **request: Any) -> dict[str, Any]:
+    def run(port: int, host: str = HOST, **request: Any) -> dict[str, Any]:
         request = {"path": str(path), "host": host, "port": port, **request}
-        result: dict[str, Any] = run_device_json(PROBE, request, interpreter=versions.interpreter(version))
+        result: dict[str, Any] = run_device_json(PROBE, request)
         assert result["files"] <= 4, "a socket or file stayed open"
         assert not path.with_name(path.name + ".new").exists()
         return result
@@ -41,15 +42,15 @@ def fingerprint(identity: pki.Issued) -> str:
     return hashlib.sha256(identity.der).hexdigest()
 
 
-@pytest.mark.parametrize("version", versions.ALL)
-def test_certificate_is_asked_about_once_then_stored_and_trusted(version: str, path: Path, meet: Meet) -> None:
+@pytest.mark.every_version
+def test_certificate_is_asked_about_once_then_stored_and_trusted(path: Path, meet: Meet, firmware: Firmware) -> None:
     own = pki.self_signed(HOST)
     with tls_server(own) as server:
-        first = meet(server.port, version=version)
+        first = meet(server.port)
         assert first["body"].endswith("hello")
-        assert server.accepted == 3 + (version != versions.CURRENT)  # to ask, to prove, to use; TLS 1.3 asks once more
+        assert server.accepted == 3 + firmware.has("tls1.3")  # to ask, to prove, to use; TLS 1.3 asks once more
         assert path.read_bytes() == own.der
-        second = meet(server.port, version=version, answer=False)
+        second = meet(server.port, answer=False)
         assert second["body"].endswith("hello") and second["asked"] == []
     [seen] = first["asked"]
     assert seen["fingerprint"].replace(":", "").lower() == fingerprint(own)
@@ -89,8 +90,8 @@ def with_colons(identity: pki.Issued) -> str:
     return ":".join(digits[i : i + 2] for i in range(0, 64, 2))
 
 
-@pytest.mark.parametrize("version", versions.ALL)
-def test_another_certificate_is_refused_afterwards_with_both_fingerprints(version: str, meet: Meet) -> None:
+@pytest.mark.every_version
+def test_another_certificate_is_refused_afterwards_with_both_fingerprints(meet: Meet) -> None:
     own = pki.self_signed(HOST)
     others = [
         pki.self_signed(HOST),
@@ -102,7 +103,7 @@ def test_another_certificate_is_refused_afterwards_with_both_fingerprints(versio
         meet(server.port)
     for other in others:
         with tls_server(other) as server:
-            result = meet(server.port, version=version)
+            result = meet(server.port)
         assert result["kind"] == "UnknownIssuerError" and "shows another certificate" in result["message"]
         assert result["message"].index(with_colons(other)) < result["message"].index(with_colons(own))
         assert result["asked"] == []

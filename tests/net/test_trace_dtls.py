@@ -101,6 +101,7 @@ def test_certificates_of_an_unknown_issuer_are_told(tracing: Tracing, tmp_path: 
     assert set(told) == {"their CA", HOST} and told[HOST]["sent"] == 0
 
 
+@pytest.mark.needs("psk")
 def test_pre_shared_key_is_in_no_trace(tracing: Tracing, tmp_path: Path) -> None:
     file = tmp_path / "trace.jsonl"
     options = ("-psk", KEY.hex(), "-psk_identity", "board", "-nocert")

@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 from pathlib import Path
 from typing import Any
 
+from rootlet_host.bytecode import compile_module
 from rootlet_host.demo import board_command, install_application
-from rootlet_host.interpreter import find_micropython
 from rootlet_host.store import BuildOptions, collect
 
 from . import pki
+from .firmware import LIBRARY, in_force
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "device" / "scripts"
 HOST = "board.example.org"
@@ -40,12 +42,27 @@ class Board:
         self.root = root
         self.environment: dict[str, str] = {}  # besides this process's own
         install_application(root)
+        if in_force().compiled:
+            shutil.rmtree(root / "lib")
+            shutil.copytree(in_force().library, root / "lib")
         root.joinpath("certs").mkdir()
 
     def write(self, name: str, content: str | bytes) -> None:
         path = self.root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content.encode() if isinstance(content, str) else content)
+
+    def change(self, module: str, texts: dict[str, str]) -> None:
+        """Replaces texts in a module of rootlet."""
+        source = LIBRARY.joinpath("rootlet", f"{module}.py").read_text()
+        for old, new in texts.items():
+            assert old in source
+            source = source.replace(old, new)
+        changed = self.root / "lib" / "rootlet" / f"{module}.py"
+        changed.write_text(source)
+        if in_force().compiled:
+            changed.with_suffix(".mpy").write_bytes(compile_module(changed, f"rootlet/{module}.py"))
+            changed.unlink()
 
     def configure(self, *, job: dict[str, Any] | None = None, **settings: Any) -> None:
         """Writes rootlet.json: the store and a job, with `settings` over them."""
@@ -66,7 +83,7 @@ class Board:
 
     def start(self) -> subprocess.Popen[str]:
         """Starts the board: boot.py, then main.py."""
-        command = board_command(find_micropython(), self.root)
+        command = board_command(in_force().interpreter, self.root)
         return subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,

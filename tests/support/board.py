@@ -8,10 +8,10 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from rootlet_host.interpreter import find_micropython
+from .firmware import LIBRARY, REPOSITORY, in_force
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-LIBRARY = REPOSITORY / "lib"
+__all__ = ["LIBRARY", "REPOSITORY", "run_device", "run_device_json"]
+
 _MAX_ARGUMENT = 255  # bytes of an interned string: py/qstr.c
 
 
@@ -20,19 +20,19 @@ def run_device(
     *arguments: str,
     heap: str = "2M",
     timeout_s: float = 60,
-    library: Path = LIBRARY,
+    library: Path | None = None,
     interpreter: Path | None = None,
     environment: dict[str, str] | None = None,
     cwd: Path | None = None,
 ) -> str:
-    """Runs `program` under MicroPython; returns its standard output. A traceback or crash fails the test."""
-    command = [str(interpreter or find_micropython()), "-X", f"heapsize={heap}", str(program), *arguments]
+    """Runs `program` on the firmware in force; returns its standard output. A traceback or crash fails the test."""
+    command = [str(interpreter or in_force().interpreter), "-X", f"heapsize={heap}", str(program), *arguments]
     done = subprocess.run(
         command,
         capture_output=True,
         text=True,
         timeout=timeout_s,
-        env={**os.environ, "MICROPYPATH": f"{library}:.frozen", **(environment or {})},
+        env={**os.environ, "MICROPYPATH": f"{library or in_force().library}:.frozen", **(environment or {})},
         check=False,
         cwd=cwd,
     )

@@ -98,9 +98,12 @@ def tls_server(
     handler: Callable[[ssl.SSLSocket], None] | None = None,
     *,
     context: ssl.SSLContext | None = None,
+    maximum: ssl.TLSVersion | None = None,
 ) -> Iterator[Server]:
-    """A TLS server that answers every request with 'hello', or as `handler` says."""
+    """A TLS server that answers every request with 'hello', or as `handler` says. `maximum`: its highest version."""
     context = context or server_context(identity)
+    if maximum is not None:
+        context.maximum_version = maximum
     handle = handler or answer(http_response())
 
     def serve(connection: socket.socket) -> None:

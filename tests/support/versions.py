@@ -14,14 +14,18 @@ CURRENT = "current"
 ALL = (CURRENT, *OTHERS)
 
 
+def program(version: str) -> Path:
+    """Where the program of one of OTHERS is, if it was fetched."""
+    return FOLDER / version / "micropython"
+
+
 def interpreter(version: str) -> Path:
     """The program of this version. Skips the test when it was not fetched, but fails it in CI."""
     if version == CURRENT:
         return find_micropython()
-    program = FOLDER / version / "micropython"
-    if not program.is_file():
+    if not program(version).is_file():
         message = f"MicroPython {version} is not there: run `make versions`"
         if os.environ.get("CI") == "true":
             pytest.fail(message, pytrace=False)
         pytest.skip(message)
-    return program
+    return program(version)

@@ -17,6 +17,7 @@ from rootlet_host.signing import new_publisher_key, publisher_certificate, sign_
 from rootlet_host.store import anchor_from_certificate, build_store
 from support import pki
 from support.board import run_device
+from support.firmware import Firmware
 
 UPDATE = Path(__file__).with_name("device") / "update.py"
 
@@ -87,6 +88,11 @@ class FieldBoard:
         assert run["updated"] == (run["outcome"] == "updated")
         assert (run["error"] is None) or run["outcome"] != "current" or len(urls) > 1
         return run
+
+
+@pytest.fixture(scope="module", autouse=True)
+def on_the_firmware(firmware: Firmware) -> None:
+    """Every test here depends on it, unless it is marked `own_firmware`."""
 
 
 @pytest.fixture(scope="session")
