@@ -39,6 +39,10 @@ if sys.implementation.name == "micropython":
 # Names that have their home in a module, which is loaded when they are asked for.
 _HOME = {"open_connection": "aio", "upgrade": "starttls", "Connection": "connection"}
 
+# Its modules as attributes: `__getattr__` loads the one that is not there. An import statement does the same, but takes
+# 10,000 instructions and more to find out that nothing has to be loaded.
+_package = sys.modules[__name__]
+
 # What is found out once in a run of the board.
 entropy_is_good = False
 suites_here = None  # of beginning.py: which cipher suites this firmware has
@@ -132,14 +136,9 @@ class Context:
         store."""
         if self.trace is not None and kind is None:
             return self.trace.handshake(self, sock, server_hostname, deadline_ms)
-        from rootlet.beginning import check
-
-        host = check(self, server_hostname)
-        check = None
+        host = _package.beginning.check(self, server_hostname)
         forget("settings", "clock", "names", "addresses", "dial")
-        if kind is None:
-            from rootlet.handshake import Handshake as kind
-        return kind(self, sock, host, deadline_ms)
+        return (kind or _package.handshake.Handshake)(self, sock, host, deadline_ms)
 
 
 class TrustStore:
@@ -147,7 +146,8 @@ class TrustStore:
 
     Attributes: `path`, `head` (the file's first 64 bytes), `size` (bytes; the file may be longer, see slots.py),
     `signed` (an envelope is there; whether it is genuine is another question), `issued_at` and `not_used_after`
-    (seconds since 1970; 0: no limit); `count` (anchors), `sequence`, `digest` (SHA-256, 32 bytes).
+    (seconds since 1970; 0: no limit); `blocked` (how many keys it blocks); `count` (anchors), `sequence`, `digest`
+    (SHA-256, 32 bytes).
     Methods: `lookup`, `is_blocked`, `layout`, `publisher`, `envelope`, as the functions in store.py.
 
     Raises TrustStoreMissingError when there is no such file, TrustStoreDamagedError when one bit of
@@ -162,7 +162,7 @@ class TrustStore:
     PENDING = b"RTL-"
 
     signed = False
-    not_used_after = 0
+    not_used_after = blocked = 0
     origin = None  # the path that a Context was given: there it looks for the store in force when this one is replaced
 
     def __init__(self, path, magic=MAGIC):
@@ -173,22 +173,10 @@ class TrustStore:
 
     def lookup(self, name, host=None, digest=None):
         """Anchors whose subject is `name` (DER of a Name) and that may sign for `host`: a list of anchor.Anchor."""
-        from rootlet.store import lookup
-
-        return lookup(self, name, host, digest)
-
-    def is_blocked(self, spki_digest):
-        """Whether the store blocks the key with this SHA-256 of its SubjectPublicKeyInfo."""
-        if not self.head[24] and not self.head[25]:  # it blocks none, as most do: nothing has to be loaded
-            return False
-        from rootlet.store import is_blocked
-
-        return is_blocked(self, spki_digest)
+        return _package.store.lookup(self, name, host, digest)
 
     def __getattr__(self, name):
-        from rootlet.store import attribute
-
-        return attribute(self, name)
+        return _package.store.attribute(self, name)
 
 
 def connect(host, port, context, server_hostname=None, address=None, timeout_ms=10_000, transport=None):
@@ -206,10 +194,7 @@ def connect(host, port, context, server_hostname=None, address=None, timeout_ms=
     deadline_ms = ticks_add(ticks_ms(), timeout_ms)
     again = False
     while True:
-        from rootlet.dial import dial
-
-        sock = dial(address or host, port, deadline_ms, transport)
-        dial = None
+        sock = _package.dial.dial(address or host, port, deadline_ms, transport)
         try:
             handshake = context.handshake(sock, server_hostname or host, deadline_ms)
         except BaseException:

@@ -1,6 +1,7 @@
 """What has to be right, and made, before a handshake begins. Let go of when it begins."""
 
 import rootlet
+import tls
 
 # Every suite of Mbed TLS with forward secrecy and authenticated encryption (RFC 9325, 4.2), without those of national
 # ciphers and those with a short tag (CCM-8), is one of these, in the order of Mbed TLS's preference.
@@ -13,20 +14,14 @@ def check(context, server_hostname):
     if not server_hostname:
         _refuse("server_hostname is missing", "Say which host the certificate must be for")
     if not context.psk:  # which needs no time, and of random numbers only that they do not come again: RFC 4279
-        from rootlet.clock import check as check_clock
-
-        check_clock(context.stores)
+        rootlet.clock.check(context.stores)
         if not rootlet.entropy_is_good:
-            from rootlet import entropy
-
-            entropy.check()
+            rootlet.entropy.check()
             rootlet.entropy_is_good = True  # for this run of the board: it is a start-up test
-            if entropy.rng == "unknown":  # what an application has set stays
+            if rootlet.entropy.rng == "unknown":  # what an application has set stays
                 rootlet.forget("entropy")
-    from rootlet.names import normalise
-
     try:
-        return normalise(server_hostname)
+        return rootlet.names.normalise(server_hostname)
     except ValueError as error:
         _refuse(str(error), "Give the host name as it stands in the certificate")
 
@@ -39,8 +34,6 @@ def _refuse(message, remedy):
 
 def tls_context(context, protocol):
     """A fresh tls.SSLContext: anchors are loaded into it during the handshake, so it serves one connection."""
-    import tls
-
     made = tls.SSLContext(protocol)
     if not hasattr(made, "verify_callback"):
         from rootlet.errors import UnsupportedError

@@ -37,7 +37,7 @@ class CertificateStore:
     """
 
     issued_at = 0
-    not_used_after = 0
+    not_used_after = blocked = 0
 
     def __init__(self, data, webpki=False):
         from rootlet.der import DerError

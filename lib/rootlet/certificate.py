@@ -190,14 +190,16 @@ class Certificate(Reader):
     def _oid(self, at, limit):
         """The OBJECT IDENTIFIER at `at`, whose numbers have an end and no needless beginning (X.690, 8.19.2)."""
         oid = self.data[self.enter(_OID, at, limit) : self.end]
-        last = 0
-        for byte in oid:
-            if byte == 0x80 and last < 0x80:
-                last = 0x80
-                break
-            last = byte
-        if not oid or last & 0x80:
+        if not oid:
             raise DerError
+        if max(oid) > 0x7F:
+            last = 0
+            for byte in oid:
+                if byte == 0x80 and last < 0x80:
+                    raise DerError
+                last = byte
+            if last & 0x80:
+                raise DerError
         return oid
 
     def _integer(self, at, limit):

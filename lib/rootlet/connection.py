@@ -48,7 +48,7 @@ class Connection(io.IOBase):
         if handshake.over and getattr(self._observer, "journal", None) is None:  # a trace looks at all that passes
             relay = _relay(self._observer)
             next(relay)
-            self._observer.readinto = relay.send
+            self._observer.readinto = relay.send  # type: ignore[method-assign]
 
     def __enter__(self):
         return self

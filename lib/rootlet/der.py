@@ -17,46 +17,48 @@ class Reader:
         self.tag = self.start = self.end = 0
 
     def read(self, at, limit):
-        """Reads the header at `at` of a value that must end at `limit` or before it. Returns the tag.
+        """As `enter` for any tag, which it returns."""
+        self.enter(None, at, limit)
+        return self.tag
+
+    def enter(self, tag, at, limit):
+        """Reads the header at `at` of a value with this `tag` (None: any) that must end at `limit` or before it.
+        Returns where the value begins.
 
         `limit` must not exceed the length of the data. Raises DerError, also for what BER allows and DER does not:
         indefinite or needlessly long lengths. No value of a certificate has a tag number above 30, and none that a
         board takes has 64 KB or more, so neither is read.
         """
+        # No more variables than these: with one more the frame would not lie on MicroPython's stack but in its heap.
         data = self.data
-        n = limit - at
-        if n < 2:
+        if limit - at < 2:
             raise DerError
-        tag = data[at]
-        size = data[at + 1]
+        found = data[at]
+        end = data[at + 1]  # the length, first of all
         at += 2
-        if size & 0x80:
+        if end & 0x80:
             # A value with a long length has at least 128 bytes: this also keeps the next lines inside the data.
-            if n < 0x80:
+            if limit - at < 0x7E:
                 raise DerError
-            if size == 0x81:
-                size = data[at]
+            if end == 0x81:
+                end = data[at]
                 at += 1
-                least = 0x80
-            else:
-                least = 0x100 if size == 0x82 else 0x10000
-                size = data[at] << 8 | data[at + 1]
+                if end < 0x80:
+                    raise DerError
+            elif end == 0x82:
+                end = data[at] << 8 | data[at + 1]
                 at += 2
-            if size < least:
+                if end < 0x100:
+                    raise DerError
+            else:
                 raise DerError
-        end = at + size
-        if end > limit or tag & 0x1F == 0x1F:
+        end += at
+        if end > limit or found & 0x1F == 0x1F or (tag is not None and found != tag):
             raise DerError
-        self.tag = tag
+        self.tag = found
         self.start = at
         self.end = end
-        return tag
-
-    def enter(self, tag, at, limit):
-        """Like `read`, but the tag must be `tag`. Returns where the value begins."""
-        if self.read(at, limit) != tag:
-            raise DerError
-        return self.start
+        return at
 
     def time(self, at, limit):
         """Seconds since 1970 of the UTCTime or GeneralizedTime at `at`, as times.seconds gives them."""

@@ -42,23 +42,24 @@ def watch(observer, on_issuer):
     """
     small = bytearray(4)
     head = bytearray(5)  # of the record at hand
+    room = [memoryview(small)]
     got = 0  # bytes of it
     kind = 0
     left = 0  # bytes of the record's body that have not come yet
-    messages = _read_messages(observer, on_issuer, small) if on_issuer is not None else None
+    messages = _read_messages(observer, on_issuer, small, room) if on_issuer is not None else None
     want = next(messages) if messages else 0
     while True:
         data = yield
         at = 0
         end = len(data)
         while at < end:
+            # Builtins are few in these loops: to find one takes MicroPython as long as ten of its instructions.
             if not left:
-                n = min(5 - got, end - at)
-                head[got : got + n] = data[at : at + n]
-                at += n
-                got += n
+                head[got] = data[at]
+                at += 1
+                got += 1
                 if got < 5:
-                    break
+                    continue
                 got = 0
                 kind = head[0]
                 left = head[3] << 8 | head[4]
@@ -81,7 +82,9 @@ def watch(observer, on_issuer):
                 elif observer.seen == _ENCRYPTED:
                     observer.finishing = _LAST_RECORD
                 continue
-            stop = min(at + left, end)
+            stop = at + left
+            if stop > end:
+                stop = end
             left -= stop - at
             if observer.seen == _ENCRYPTED:
                 pass
@@ -90,34 +93,40 @@ def watch(observer, on_issuer):
             elif kind == _HANDSHAKE:
                 # Give the reader of the messages what it waits for.
                 while at < stop and messages:
-                    if not isinstance(want, int):
-                        n = min(len(want), stop - at)
-                        want[:n] = data[at : at + n]
-                        want = want[n:]
+                    if want is None:
+                        n = min(len(room[0]), stop - at)
+                        room[0][:n] = data[at : at + n]
+                        room[0] = room[0][n:]
+                        at += n
+                        if room[0]:
+                            break  # an empty memoryview is false
                     elif want < 0:
-                        n = 1  # byte by byte, because every slice of a memoryview would cost memory
+                        # Byte by byte, because every slice of a memoryview would cost memory.
                         small[want] = data[at]
+                        at += 1
                         want += 1
+                        if want:
+                            continue
+                    elif want > stop - at:
+                        want -= stop - at
+                        break
                     else:
-                        n = min(want, stop - at)
-                        want -= n
-                    at += n
-                    if not want:  # an empty memoryview is false, too
-                        try:
-                            want = next(messages)
-                        except StopIteration:
-                            messages = None
+                        at += want
+                    try:
+                        want = messages.send(None)
+                    except StopIteration:
+                        messages = None
             at = stop
             if observer.finishing and not left:
                 observer.finishing = _DONE
                 return
 
 
-def _read_messages(observer, on_issuer, small):
+def _read_messages(observer, on_issuer, small, room):
     """A generator that reads the handshake messages of the server's flight (RFC 5246, 7.3, 7.4 and 7.4.2).
 
-    It yields what it wants next: a memoryview to be filled, a number of bytes to be passed over, or a negative
-    number of bytes that belong at the end of `small` (a bytearray of 4).
+    It yields what it wants next: a number of bytes to be passed over; a negative number of bytes that belong at the
+    end of `small` (a bytearray of 4); or None for those that fill the memoryview in `room` (a list of one).
     """
     yield -4
     while small[0] != _CERTIFICATE:
@@ -182,7 +191,8 @@ def _read_messages(observer, on_issuer, small):
                     else:
                         name[1] = n
                     if n:
-                        yield memoryview(name)[2 + more :]
+                        room[0] = memoryview(name)[2 + more :]
+                        yield None
                     size -= n
                     on_issuer(bytes(name))
                     name = None

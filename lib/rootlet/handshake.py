@@ -50,10 +50,12 @@ class Handshake:
         self.anchor_names = []
         self._sock = sock
         self._deadline_ms = deadline_ms
-        self.tls_context = rootlet.beginning.tls_context(context, self.PROTOCOL)
+        self.tls_context = rootlet.beginning.tls_context(context, self.PROTOCOL)  # type: ignore[attr-defined]
         self.tls_context.verify_callback = self._verify
         self.observer = self.Observer(sock, None if context.psk else self._load, deadline_ms)
         self._issuers_known = context.late_issuers.get(host, ())
+        for name in self._issuers_known:
+            self._load(name)
         rootlet.forget("beginning")
 
     def _load(self, name):
@@ -83,14 +85,6 @@ class Handshake:
     def run(self):
         """Performs the handshake, or begins it, and returns Mbed TLS's socket."""
         try:
-            try:
-                if self._issuers_known:
-                    for name in self._issuers_known:
-                        self._load(name)
-                    rootlet.forget("store", "anchor", "civil")
-            except BaseException as error:
-                self.observer.error = error  # as if it had been loaded by the observer
-                raise
             wait = self._deadline_ms is not None
             began_ms = ticks_ms()
             if wait:
@@ -146,7 +140,7 @@ class Handshake:
         # handshake goes on inside a read, MicroPython takes a positive result for a number of bytes that were read.
         try:
             if self._judge is None:
-                self._judge = rootlet.judging.judge
+                self._judge = rootlet.judging.judge  # type: ignore[attr-defined]
             return self._judge(self, der, depth)
         except BaseException as error:
             self.observer.error = error

@@ -1,6 +1,12 @@
 """Host names: bringing the caller's into one form, and comparing a certificate's with it (RFC 9525, 6)."""
 
-_LABEL = "abcdefghijklmnopqrstuvwxyz0123456789-_"
+from micropython import const
+
+_LABEL = const(b"abcdefghijklmnopqrstuvwxyz0123456789-_")
+_DOT = const(0x2E)
+_HYPHEN = const(0x2D)
+_MAX_LABEL = const(63)
+_MAX_NAME = const(253)
 
 
 def normalise(host):
@@ -18,10 +24,7 @@ def normalise(host):
         else:
             if host[-1] == ".":
                 host = host[:-1]
-            for label in host.split("."):
-                if not 0 < len(label) < 64 or label.strip(_LABEL) or label[0] == "-" or label[-1] == "-":
-                    good = False
-            good = good and len(host) < 254
+            good = _is_name(host.encode())
     if not good:
         from .addresses import refuse
 
@@ -30,14 +33,32 @@ def normalise(host):
     return host
 
 
+def _is_name(host):
+    # Of bytes, because MicroPython looks whether it knows every string already that is made.
+    n = 0  # letters of the label so far
+    last = _DOT
+    for byte in host:
+        if byte == _DOT:
+            if not n or last == _HYPHEN:
+                return False
+            n = 0
+        elif byte not in _LABEL or n == _MAX_LABEL or (byte == _HYPHEN and not n):
+            return False
+        else:
+            n += 1
+        last = byte
+    return n and last != _HYPHEN and len(host) <= _MAX_NAME
+
+
 def address(host):
     """The 4 or 16 bytes of the IP address `host` (as `normalise` returns it); None if it is a name.
 
     Raises ValueError for what looks like an address and is none.
     """
     # A last label that is all digits is never a top-level domain; what resolvers make of 127.1 or 0x7f.1 differs.
-    last = host[host.rfind(".") + 1 :]
-    if ":" in host or last.isdigit() or last[:2] == "0x":
+    name = host.encode()
+    last = name[name.rfind(b".") + 1 :]
+    if ":" in host or last.isdigit() or last[:2] == b"0x":
         from rootlet.addresses import parse
 
         return parse(host)

@@ -8,6 +8,7 @@ object.
 import io
 from errno import EAGAIN, EIO, ETIMEDOUT
 
+import rootlet
 from micropython import const
 from time import ticks_diff, ticks_ms
 
@@ -51,11 +52,9 @@ class HandshakeObserver(io.IOBase):
     _poller = None
 
     def __init__(self, sock, on_issuer, deadline_ms=None):
-        from rootlet.flight import watch
-
         self._sock = sock
         self.deadline_ms = deadline_ms
-        self._flight = watch(self, on_issuer)
+        self._flight = rootlet.flight.watch(self, on_issuer)
         next(self._flight)
 
     # The stream protocol: what Mbed TLS calls.
@@ -80,7 +79,8 @@ class HandshakeObserver(io.IOBase):
             else:
                 self.dry = True
             return n
-        if n == len(buffer):
+        whole = n == len(buffer)
+        if whole:
             # The rest of a record's header, or of its body, after which one record less may follow.
             if self._in_body:
                 self._in_body = False
@@ -91,7 +91,7 @@ class HandshakeObserver(io.IOBase):
         if self._flight:
             # Nothing that goes wrong here is the transport's: EAGAIN of a file must not look like "nothing for now".
             try:
-                self._flight.send(buffer if n == len(buffer) else memoryview(buffer)[:n])
+                self._flight.send(buffer if whole else memoryview(buffer)[:n])
                 if self.refusal:
                     return -EIO
             except StopIteration:

@@ -75,8 +75,11 @@ def _fault(store, file, magic):
     if size > store.size and not store.path.endswith(_SLOT_FILE):
         return "something follows it"
     store.issued_at = _u32(head, 12)
-    if _u32(head, 16):  # few have it, and attributes of the class take no memory
+    # Few have these, and attributes of the class take no memory.
+    if _u32(head, 16):
         store.not_used_after = _u32(head, 16)
+    if publisher > blocked:
+        store.blocked = head[24] | head[25] << 8
     return None
 
 

@@ -18,7 +18,7 @@ _WINDOW = const(16)  # index entries on each side of where a key is expected
 _ENTRIES = const(37)  # that are read in one go: both sides, then those of one name and the end of the last
 _NEAR = const(128)  # entries between a key and where it is expected, at the very most if chance put it there
 
-_METHODS = ("layout", "publisher", "envelope")
+_METHODS = ("is_blocked", "layout", "publisher", "envelope")
 
 
 def attribute(store, name):
@@ -62,7 +62,7 @@ def _open(store):
     if now.sequence < store.sequence:
         raise RecordError("it was replaced by an older one, make a new Context")
     check((now,))
-    for name in ("path", "head", "size", "signed", "issued_at", "not_used_after"):
+    for name in ("path", "head", "size", "signed", "issued_at", "not_used_after", "blocked"):
         setattr(store, name, getattr(now, name))
     return open(store.path, "rb")
 

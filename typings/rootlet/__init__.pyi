@@ -135,6 +135,7 @@ class TrustStore:
     sequence: int
     issued_at: int
     not_used_after: int
+    blocked: int
     signed: bool
     digest: bytes
     head: bytes
