@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pty
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,6 +33,15 @@ def roots(tmp_path: Path) -> list[authorities.Authority]:
     made = [authorities.make_ca(f"root {n}") for n in range(3)]
     (tmp_path / "roots.pem").write_bytes(b"".join(root.pem for root in made))
     return made
+
+
+@pytest.fixture
+def silent_port() -> Iterator[str]:
+    """A port on which nothing answers."""
+    ours, theirs = pty.openpty()
+    yield os.ttyname(theirs)
+    os.close(ours)
+    os.close(theirs)
 
 
 @pytest.fixture(scope="module")

@@ -10,15 +10,8 @@ from hypothesis import strategies as st
 from rootlet_host.catalogue import load
 from rootlet_host.errors import HostError
 from rootlet_host.firmware.images import ImageError, inspect, require_for
-from simulators.firmware import APPLICATION, as_dfu, as_hex, banner, esp_firmware, filler, stm32_parts
+from simulators.firmware import APPLICATION, ESP32_BOARDS, as_dfu, as_hex, banner, esp_firmware, filler, stm32_parts
 
-CHIPS = {
-    "esp32": "ESP32_GENERIC",
-    "esp32s2": "ESP32_GENERIC_S2",
-    "esp32s3": "ESP32_GENERIC_S3",
-    "esp32c3": "ESP32_GENERIC_C3",
-    "esp32c6": "ESP32_GENERIC_C6",
-}
 F401 = load().get("NUCLEO_F401RE")
 ESP32_IMAGE = esp_firmware("esp32")
 
@@ -29,7 +22,7 @@ def flipped(data: bytes, position: int) -> bytes:
     return bytes(changed)
 
 
-@pytest.mark.parametrize(("chip", "board"), CHIPS.items())
+@pytest.mark.parametrize(("chip", "board"), ESP32_BOARDS.items())
 def test_an_esp_image_is_recognised_with_its_chip_version_and_hash(chip: str, board: str) -> None:
     image = inspect(esp_firmware(chip), "firmware.bin")
     assert (image.kind, image.chip, image.version) == ("esp", chip, "v1.26.1")

@@ -7,7 +7,7 @@ import os
 import pty
 import subprocess
 import sysconfig
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -61,15 +61,6 @@ def firmware(tmp_path: Path) -> Path:
     return file
 
 
-@pytest.fixture
-def terminal() -> Iterator[str]:
-    """A port on which nothing answers."""
-    master, slave = pty.openpty()
-    yield os.ttyname(slave)
-    os.close(master)
-    os.close(slave)
-
-
 def attach(monkeypatch: pytest.MonkeyPatch, *devices: str) -> None:
     found = [
         SimpleNamespace(
@@ -105,12 +96,12 @@ def test_two_boards(run: Run, firmware: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_ports_are_named_as_for_every_other_command(
-    run: Run, firmware: Path, terminal: str, monkeypatch: pytest.MonkeyPatch
+    run: Run, firmware: Path, silent_port: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    attach(monkeypatch, "/dev/ttyUSB0", terminal)
+    attach(monkeypatch, "/dev/ttyUSB0", silent_port)
     words = ("flash", "ESP32_GENERIC_C3", "--file", firmware, "--yes", "--timeout", "1", "--port")
-    with serial.Serial(terminal, exclusive=True):
-        one_line(run(*words, "id:S1"), 2, f"{terminal} is in use by another program")
+    with serial.Serial(silent_port, exclusive=True):
+        one_line(run(*words, "id:S1"), 2, f"{silent_port} is in use by another program")
     one_line(run(*words, "id:S7"), 2, "no board with serial number S7 is attached", "/dev/ttyUSB0 (303a:1001 id:S0)")
 
 
@@ -119,29 +110,29 @@ def test_a_port_that_is_not_there(run: Run, firmware: Path) -> None:
     one_line(ended, 2, "there is no serial port /dev/ttyNone")
 
 
-def test_a_busy_port(run: Run, firmware: Path, terminal: str) -> None:
-    with serial.Serial(terminal, exclusive=True):
-        ended = run("flash", "ESP32_GENERIC_C3", "--file", firmware, "--port", terminal, "--yes")
-    one_line(ended, 2, f"{terminal} is in use by another program")
+def test_a_busy_port(run: Run, firmware: Path, silent_port: str) -> None:
+    with serial.Serial(silent_port, exclusive=True):
+        ended = run("flash", "ESP32_GENERIC_C3", "--file", firmware, "--port", silent_port, "--yes")
+    one_line(ended, 2, f"{silent_port} is in use by another program")
 
 
-def test_a_port_that_the_user_may_not_open(run: Run, firmware: Path, terminal: str) -> None:
-    Path(terminal).chmod(0o620)
+def test_a_port_that_the_user_may_not_open(run: Run, firmware: Path, silent_port: str) -> None:
+    Path(silent_port).chmod(0o620)
     user = os.geteuid()
     if user == 0:
         os.seteuid(65534)  # root may open everything
     else:
-        Path(terminal).chmod(0)
+        Path(silent_port).chmod(0)
     try:
-        obstacle = ports.why_not_open(terminal)
+        obstacle = ports.why_not_open(silent_port)
     finally:
         os.seteuid(user)
     assert obstacle is not None
-    assert obstacle.message == f"you may not open {terminal}"
+    assert obstacle.message == f"you may not open {silent_port}"
     assert "udev rule" in obstacle.remedy or "usermod -aG" in obstacle.remedy
 
 
-def test_the_group_of_the_port_is_named(terminal: str, tmp_path: Path) -> None:
+def test_the_group_of_the_port_is_named(silent_port: str, tmp_path: Path) -> None:
     denied = PermissionError(13, "Permission denied")
     device = tmp_path / "ttyUSB0"
     device.touch()
@@ -181,15 +172,15 @@ def test_a_file_that_is_no_serial_port(run: Run, firmware: Path, tmp_path: Path)
     one_line(ended, 2, "serial port")
 
 
-def test_the_wrong_family(run: Run, tmp_path: Path, terminal: str) -> None:
+def test_the_wrong_family(run: Run, tmp_path: Path, silent_port: str) -> None:
     file = tmp_path / "firmware.hex"
     file.write_bytes(as_hex(stm32_parts()))
-    ended = run("flash", "ESP32_GENERIC_C3", "--file", file, "--port", terminal, "--yes")
+    ended = run("flash", "ESP32_GENERIC_C3", "--file", file, "--port", silent_port, "--yes")
     one_line(ended, 1, "is an STM32 image", "ESP32 board")
 
 
-def test_the_wrong_chip_of_the_right_family(run: Run, firmware: Path, terminal: str) -> None:
-    ended = run("flash", "ESP32_GENERIC_S3", "--file", firmware, "--port", terminal, "--yes")
+def test_the_wrong_chip_of_the_right_family(run: Run, firmware: Path, silent_port: str) -> None:
+    ended = run("flash", "ESP32_GENERIC_S3", "--file", firmware, "--port", silent_port, "--yes")
     one_line(ended, 1, "is for esp32c3, and ESP32_GENERIC_S3 has an esp32s3")
 
 
@@ -217,16 +208,16 @@ def test_every_reason_is_given_when_no_way_works(run: Run, monkeypatch: pytest.M
     ],
 )
 def test_a_file_that_is_missing_or_damaged(
-    run: Run, tmp_path: Path, terminal: str, content: bytes | None, code: int, words: str
+    run: Run, tmp_path: Path, silent_port: str, content: bytes | None, code: int, words: str
 ) -> None:
     file = tmp_path / "firmware.bin"
     if content is not None:
         file.write_bytes(content)
-    one_line(run("flash", "ESP32_GENERIC_C3", "--file", file, "--port", terminal, "--yes"), code, words)
+    one_line(run("flash", "ESP32_GENERIC_C3", "--file", file, "--port", silent_port, "--yes"), code, words)
 
 
-def test_options_that_exclude_each_other(run: Run, firmware: Path, terminal: str) -> None:
-    ended = run("flash", "ESP32_GENERIC_C3", "--file", firmware, "--version", "v1.26.1", "--port", terminal)
+def test_options_that_exclude_each_other(run: Run, firmware: Path, silent_port: str) -> None:
+    ended = run("flash", "ESP32_GENERIC_C3", "--file", firmware, "--version", "v1.26.1", "--port", silent_port)
     one_line(ended, 2, "--file excludes")
     one_line(run("flash", "ESP32_GENERIC_C3", "--parity", "odd"), 2, "no parity odd")
     one_line(run("flash", "NO_SUCH_BOARD"), 2, "no board NO_SUCH_BOARD")
@@ -235,8 +226,8 @@ def test_options_that_exclude_each_other(run: Run, firmware: Path, terminal: str
 # --- asking -------------------------------------------------------------------------------------------------------
 
 
-def test_without_anybody_to_ask_it_wants_yes(run: Run, firmware: Path, terminal: str) -> None:
-    ended = run("flash", "ESP32_GENERIC_C3", "--file", firmware, "--port", terminal)
+def test_without_anybody_to_ask_it_wants_yes(run: Run, firmware: Path, silent_port: str) -> None:
+    ended = run("flash", "ESP32_GENERIC_C3", "--file", firmware, "--port", silent_port)
     one_line(ended, 2, "nobody can be asked", "--yes")
 
 
@@ -359,17 +350,17 @@ def test_a_board_without_tls_is_described_as_that() -> None:
 
 
 def test_a_board_that_stays_silent_is_an_error_that_says_the_firmware_is_on_it(
-    terminal: str, monkeypatch: pytest.MonkeyPatch
+    silent_port: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(HostError, match="no MicroPython answers"):
-        after.show_board(terminal, timeout_s=0.5)
+        after.show_board(silent_port, timeout_s=0.5)
 
     def silent(port: str, timeout_s: float) -> dict[str, Any]:
         raise HostError(f"no MicroPython answers on {port}")
 
     monkeypatch.setattr(commands, "show_board", silent)
     with pytest.raises(HostError, match="was written and verified, but the board does not answer"):
-        commands._identify(terminal, 15)
+        commands._identify(silent_port, 15)
 
 
 def test_the_repl_is_looked_for_where_only_one_board_can_be(monkeypatch: pytest.MonkeyPatch) -> None:

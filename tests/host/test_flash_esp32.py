@@ -13,15 +13,8 @@ from rootlet_host.firmware.images import Image, inspect
 from rootlet_host.flash.base import INCOMPLETE, FlashError, Job, Target
 from rootlet_host.flash.esp32 import EsptoolMethod
 from simulators.esp32_rom import Esp32
-from simulators.firmware import esp_firmware
+from simulators.firmware import ESP32_BOARDS, esp_firmware
 
-CHIPS = {
-    "esp32": "ESP32_GENERIC",
-    "esp32s2": "ESP32_GENERIC_S2",
-    "esp32s3": "ESP32_GENERIC_S3",
-    "esp32c3": "ESP32_GENERIC_C3",
-    "esp32c6": "ESP32_GENERIC_C6",
-}
 OLD = b"old firmware and files " * 200_000  # more than 4 MiB, so the whole flash
 
 
@@ -37,7 +30,7 @@ def flash(rom: Esp32, board: Board, image: Image, *, erase: bool = False) -> lis
     return steps
 
 
-@pytest.mark.parametrize(("chip", "name"), CHIPS.items())
+@pytest.mark.parametrize(("chip", "name"), ESP32_BOARDS.items())
 def test_the_firmware_arrives_byte_for_byte_and_nothing_else_changes(chip: str, name: str) -> None:
     board, image = load().get(name), image_of(chip)
     with Esp32(chip, content=OLD) as rom:

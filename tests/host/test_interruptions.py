@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
 import signal
 import subprocess
 import sysconfig
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -94,15 +92,6 @@ def test_ctrl_c_leaves_the_board_running_its_program(
             assert connection.evaluate("6 * 7") == 42
         assert not list((tmp_path / "flash").rglob("*.part"))
     assert interrupted, "every moment was too late: the command was done before"
-
-
-@pytest.fixture
-def silent_port() -> Iterator[str]:
-    """A port on which nothing answers."""
-    ours, theirs = pty.openpty()
-    yield os.ttyname(theirs)
-    os.close(ours)
-    os.close(theirs)
 
 
 def test_ctrl_c_ends_a_push_to_several_boards_though_one_of_them_hangs(

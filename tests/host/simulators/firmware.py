@@ -15,6 +15,15 @@ from intelhex import IntelHex
 PARTITION_TABLE = 0x8000
 APPLICATION = 0x10000
 
+# A board of the catalogue for each chip.
+ESP32_BOARDS = {
+    "esp32": "ESP32_GENERIC",
+    "esp32s2": "ESP32_GENERIC_S2",
+    "esp32s3": "ESP32_GENERIC_S3",
+    "esp32c3": "ESP32_GENERIC_C3",
+    "esp32c6": "ESP32_GENERIC_C6",
+}
+
 # (address of the boot loader's segment in RAM, address of the application's in instruction RAM)
 _RAM = {
     "esp32": (0x3FFF0000, 0x40080400),
