@@ -194,21 +194,19 @@ def watching(base, begin):
         # Mbed TLS calls these: nothing may be raised.
 
         def readinto(self, buffer):
-            n = super().readinto(buffer)
-            try:
-                if n and n > 0:
-                    self.journal.bytes_in += n
-                    self._came(memoryview(buffer)[:n])
-            except BaseException as error:
-                return self._blame(error)
-            return n
+            return self._tell(super().readinto(buffer), buffer, False)
 
         def write(self, buffer):
-            n = super().write(buffer)
+            return self._tell(super().write(buffer), buffer, True)
+
+        def _tell(self, n, buffer, out):
             try:
                 if n and n > 0:
-                    self.journal.bytes_out += n
-                    self._went(memoryview(buffer)[:n])
+                    if out:
+                        self.journal.bytes_out += n
+                    else:
+                        self.journal.bytes_in += n
+                    (self._went if out else self._came)(memoryview(buffer)[:n])
             except BaseException as error:
                 return self._blame(error)
             return n
