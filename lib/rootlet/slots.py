@@ -205,13 +205,16 @@ def _create(path):
         # A power failure left noise in the folder itself, so that even what was just made is not found in it.
         # Nothing in it was in force, but it cannot be emptied either: it stays, under another name.
         folder = _folder(path)
-        for number in range(10):
-            try:
-                os.rename(folder, "%s.bad%d" % (folder, number))
-                break
-            except OSError:
-                pass
+        _put_aside(folder)
         os.mkdir(folder)
+
+
+def _put_aside(path):
+    for number in range(10):
+        try:
+            return os.rename(path, "%s.bad%d" % (path, number))
+        except OSError:
+            pass
 
 
 def _read(path):
@@ -241,7 +244,13 @@ def _overwrite(path, data):
     try:
         file = open(path, "r+b")
     except OSError:
-        file = open(path, "wb")
+        try:
+            file = open(path, "wb")
+        except OSError as error:
+            if error.errno == _ENOSPC:
+                raise
+            _put_aside(path)  # a failure made something else of it: a folder
+            file = open(path, "wb")
     with file:
         file.write(data)
 
