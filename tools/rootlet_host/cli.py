@@ -1,28 +1,45 @@
 """The entry point of the command `rootlet`: whatever ends a command becomes an exit code and one line on stderr.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage or environment, 130 interrupted.
+Exit codes: 0 done, 1 failed, 2 wrong usage or environment, 130 interrupted. SIGTERM and SIGHUP end a command as Ctrl-C
+does, with everything put away, and are then what ended the process.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
+import shutil
 import signal
 import sys
 import traceback
+from types import FrameType
 from typing import NoReturn
 
 from .errors import EXIT_FAILED, EXIT_INTERRUPTED, HostError
+from .files import read_remedy, write_remedy
 
 _DEBUG = "--debug"
 
 
 def main() -> NoReturn:
     """Be the process of the command that `sys.argv` names."""
+    ended_by: list[int] = []
+
+    def end(number: int, _: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_IGN)  # once is enough: a second one must not break off the putting away
+        ended_by.append(number)
+        raise KeyboardInterrupt
+
+    for name in ("SIGTERM", "SIGHUP"):  # no SIGHUP on Windows
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) == signal.SIG_DFL:  # not under nohup
+            signal.signal(number, end)
     code = run()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is done: the exit code says how
     _let_go_of_stdout()
+    if ended_by and code == EXIT_INTERRUPTED and os.name == "posix":
+        signal.signal(ended_by[0], signal.SIG_DFL)
+        os.kill(os.getpid(), ended_by[0])
     sys.exit(code)
 
 
@@ -72,7 +89,7 @@ def _explain(error: Exception) -> int:
         return EXIT_INTERRUPTED
     if isinstance(error, OSError):
         where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
-        remedy = "make room on that disk" if error.errno == errno.ENOSPC else ""
+        remedy = write_remedy(error) or read_remedy(error)
         _complain(where + (error.strerror or str(error)), remedy)
         return EXIT_FAILED
     _complain(
@@ -83,11 +100,13 @@ def _explain(error: Exception) -> int:
 
 
 def _complain(message: str, remedy: str = "") -> None:
-    text = f"rootlet: {message}" + (f" ({remedy})" if remedy else "")
+    text = " ".join(f"rootlet: {message}".split("\n")) + (f" ({remedy})" if remedy else "")
+    # What a file, a server or a board says must not reach the terminal as its commands.
+    text = "".join(character if character.isprintable() else "?" for character in text)
     with contextlib.suppress(OSError):  # nobody is there to read it
         sys.stdout.flush()
     with contextlib.suppress(OSError):
-        print(" ".join(text.split("\n")), file=sys.stderr, flush=True)
+        print(text, file=sys.stderr, flush=True)
 
 
 def _prepare_streams() -> None:
@@ -98,6 +117,11 @@ def _prepare_streams() -> None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115
         elif hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
+    if os.environ.get("TERM", "").lower() in ("dumb", "unknown"):
+        # rich takes such a terminal for 80 columns wide unless it is told both.
+        size = shutil.get_terminal_size()
+        os.environ.setdefault("COLUMNS", str(size.columns))
+        os.environ.setdefault("LINES", str(size.lines))
 
 
 def _let_go_of_stdout() -> None:

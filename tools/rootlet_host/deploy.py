@@ -315,6 +315,6 @@ def configuration_on_board(board: Board) -> dict[str, Any] | None:
         return None
     try:
         found = json.loads(board.get(path))
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None

@@ -28,10 +28,12 @@ def load_key(path: Path, what: str = "the key") -> PrivateKey:
     except TypeError:  # encrypted
         try:
             key = load(data, ask_passphrase(f"Passphrase for {path}"))
-        except ValueError as error:
-            raise HostError(f"{path} cannot be decrypted: wrong passphrase") from error
+        except HostError:
+            raise
+        except Exception as error:  # ValueError, UnsupportedAlgorithm
+            raise HostError(f"{path} cannot be decrypted: wrong passphrase", remedy="try again") from error
     except Exception as error:  # ValueError, UnsupportedAlgorithm
-        raise UsageError(f"{path} is no private key") from error
+        raise UsageError(f"{path} is no private key", remedy="give a PEM or DER file with one") from error
     if not isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
         raise UsageError(f"{path} is neither an EC nor an RSA key", remedy="make one with: rootlet certs")
     return key

@@ -16,12 +16,12 @@ err = Console(stderr=True, highlight=False)
 
 def say(text: str = "") -> None:
     """A line of the result, as it is: no markup, and never broken by us."""
-    out.print(text, markup=False, soft_wrap=True)
+    out.print(_shown(text), markup=False, soft_wrap=True)
 
 
 def remark(text: str = "") -> None:
     """A line on stderr: not the result, but worth knowing."""
-    err.print(text, markup=False, soft_wrap=True)
+    err.print(_shown(text), markup=False, soft_wrap=True)
 
 
 def print_json(value: Any) -> None:
@@ -39,6 +39,10 @@ def print_table(table: Table) -> None:
 def count_of(number: int, thing: str) -> str:
     """1 anchor, 2 anchors."""
     return f"{number} {thing}" + ("" if number == 1 else "s")
+
+
+def _shown(text: str) -> str:
+    return "\n".join(plain(line) for line in text.split("\n"))
 
 
 def plain(text: str) -> str:

@@ -25,7 +25,7 @@ from filelock import FileLock, Timeout
 from .. import __version__
 from ..catalogue import Board
 from ..errors import HostError, UsageError
-from ..files import write_atomic
+from ..files import read_file, write_atomic
 from .images import Image, inspect, require_for
 from .lockfile import LockFile
 
@@ -310,12 +310,7 @@ class Downloader:
 
 def local(path: Path, board: Board, lock: LockFile) -> tuple[Image, list[str]]:
     """A firmware file of the user: checked, and held to the lock file if its name is recorded there."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise UsageError(f"cannot read the firmware {path}: {error.strerror}") from error
-    if len(data) > MAX_FILE_BYTES:
-        raise UsageError(f"{path} is larger than {MAX_FILE_BYTES} bytes", remedy="this is no firmware file")
+    data = read_file(path, "the firmware", MAX_FILE_BYTES)
     image = inspect(data, path.name)
     warnings = require_for(image, board)
     lock.require(path.name, image.sha256)
@@ -351,7 +346,7 @@ def _state_path(part: Path) -> Path:
 
 
 def _read_state(part: Path) -> dict[str, Any]:
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(OSError, ValueError, RecursionError):
         state = json.loads(_state_path(part).read_text(encoding="utf-8"))
         if isinstance(state, dict):
             return state

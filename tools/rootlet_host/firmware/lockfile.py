@@ -16,7 +16,7 @@ from typing import Any
 import platformdirs
 
 from ..errors import HostError, UsageError
-from ..files import make_folder, write_atomic
+from ..files import make_folder, read_file, write_atomic
 
 SCHEMA = 1
 ENVIRONMENT = "ROOTLET_FIRMWARE_LOCK"
@@ -50,20 +50,20 @@ class LockFile:
 
     def _read(self) -> dict[str, Pin]:
         try:
-            text = self.path.read_text(encoding="utf-8")
-        except FileNotFoundError:
-            return {}
-        except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"cannot read the lock file {self.path}: {error}") from error
+            data = read_file(self.path, "the lock file")
+        except UsageError as error:
+            if isinstance(error.__cause__, FileNotFoundError):
+                return {}
+            raise
         try:
-            document = json.loads(text)
+            document = json.loads(data)
             if document["schema"] != SCHEMA:
                 raise UsageError(f"the lock file {self.path} has schema {document['schema']}, not {SCHEMA}")
             return {
                 str(name): Pin(str(entry["sha256"]), int(entry["bytes"]), str(entry["url"]))
                 for name, entry in document["files"].items()
             }
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, ArithmeticError, RecursionError, KeyError, TypeError, AttributeError) as error:
             raise UsageError(
                 f"the lock file {self.path} is damaged", remedy="restore it; to start afresh, delete it"
             ) from error

@@ -53,7 +53,7 @@ def show_board(port: str, timeout_s: float) -> dict[str, Any]:
         try:
             answer = _ask(port, max(0.5, min(3.0, deadline - time.monotonic())))
             return dict(json.loads(answer))
-        except (HostError, ValueError) as error:
+        except (HostError, ValueError, TypeError, RecursionError) as error:
             # The port may still be away (USB comes back after the reset) or the firmware still starting.
             last = error
         if time.monotonic() > deadline:

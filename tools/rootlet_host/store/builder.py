@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from ..errors import HostError, UsageError
+from ..files import read_file
 from ..output import count_of
 from .anchors import UnfitCertificateError, anchor_from_certificate, describe_subject, time_text
 from .format import NO_LIMIT, Anchor, Header, Store, StoreFormatError, decode_store, encode_store
@@ -232,12 +233,12 @@ def release(contents: Contents, output: Path, sequence: int | None = None) -> Re
     existing = None
     if output.exists():
         try:
-            previous = output.read_bytes()
+            previous = read_file(output, "the store")
             existing = decode_store(previous)
-        except (OSError, StoreFormatError) as error:
+        except HostError as error:
             if sequence is None:
                 raise HostError(
-                    f"cannot tell the next sequence from {output}: {error}",
+                    f"cannot tell the next sequence from {output}: {error.message}",
                     remedy="remove the file or give --sequence",
                 ) from error
     if existing is not None and sequence in (None, existing.header.sequence):
@@ -259,14 +260,11 @@ def release(contents: Contents, output: Path, sequence: int | None = None) -> Re
 
 def read_store(path: Path) -> tuple[bytes, Store]:
     """(bytes, decoded store) of a file; `StoreFormatError` names the file and the fault."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise UsageError(f"cannot read the store {path}: {error.strerror}") from error
+    data = read_file(path, "the store")
     try:
         return data, decode_store(data)
     except StoreFormatError as error:
-        raise StoreFormatError(f"{path}: {error.message}") from error
+        raise StoreFormatError(f"{path}: {error.message}", remedy="copy it again, or build it anew") from error
 
 
 def publisher_der(path: Path) -> bytes:

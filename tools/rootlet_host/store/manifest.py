@@ -10,7 +10,8 @@ from typing import Any
 
 from cryptography.hazmat.primitives import hashes
 
-from ..files import write_atomic
+from ..errors import HostError, UsageError
+from ..files import read_file, write_atomic
 from .anchors import UnfitCertificateError, anchor_from_certificate, describe_key, describe_subject, time_text
 from .format import Anchor, Store, load_certificate, record_size
 from .sources import mozilla_certificates
@@ -21,6 +22,8 @@ Names = dict[tuple[str, str], dict[str, Any]]
 
 def manifest_path(store: Path) -> Path:
     """Where the manifest of a store lies: `roots.rtlt` has `roots.json` beside it."""
+    if not store.name:
+        raise UsageError(f"{store} is no name of a store", remedy="name a file, like roots.rtlt")
     return store.with_suffix(".json")
 
 
@@ -109,7 +112,7 @@ def known_names(path: Path) -> Names:
 
 def _read_manifest(path: Path) -> Names:
     try:
-        entries = json.loads(path.read_bytes())["anchors"]
+        entries = json.loads(read_file(path, "the manifest"))["anchors"]
         return {(entry["index_key"], entry["spki_sha256"]): entry for entry in entries}
-    except (OSError, ValueError, KeyError, TypeError):
+    except (HostError, ValueError, RecursionError, KeyError, TypeError):
         return {}  # no manifest, or not one of ours: names are a convenience

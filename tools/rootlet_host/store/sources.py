@@ -73,8 +73,18 @@ def single_certificate(path: Path, what: str) -> x509.Certificate:
     """The only certificate of a file."""
     source = read_source(str(path))
     if len(source.certificates) != 1:
-        raise UsageError(f"{path} holds {len(source.certificates)} certificates; {what} must stand alone")
-    return source.certificates[0].certificate
+        raise UsageError(
+            f"{path} holds {len(source.certificates)} certificates; {what} must stand alone",
+            remedy="name a file with this one only",
+        )
+    certificate = source.certificates[0].certificate
+    try:
+        certificate.public_key()
+    except Exception as error:  # cryptography answers with several classes
+        raise UsageError(
+            f"{path} has a key that cannot be read", remedy="the file is damaged, or its key exotic"
+        ) from error
+    return certificate
 
 
 def _read_mozilla() -> Source:
