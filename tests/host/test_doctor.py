@@ -359,27 +359,6 @@ def test_a_prediction_knows_where_each_port_keeps_the_memory_of_mbed_tls() -> No
     assert unix.rise_bytes == 2 * esp32.rise_bytes
 
 
-def test_predictions_are_what_is_recorded_within_a_quarter() -> None:
-    results = json.loads((DOCS / "memory.json").read_text())["results"]
-
-    def of(configuration: str) -> tuple[int, int, int]:
-        """(live bytes with the trust loaded, peak, least heap)."""
-        for found in results:
-            where = (found["chain"], found["configuration"], found["packaging"], found["tls_heap"])
-            if where == ("P-256", configuration, "mpy", "python"):
-                ready = next(phase["live_bytes"] for phase in found["phases"] if phase["name"] == "ready")
-                return ready, found["peak_bytes"], found["least_heap_bytes"]
-        raise AssertionError(configuration)
-
-    alone, ours = of("tls"), of("store")
-    for recorded, used in (
-        (alone[1] - alone[0], memory.TLS_ALONE_PEAK_BYTES - memory.TLS_ALONE_READY_BYTES),
-        (ours[1] - ours[0], memory.PEAK_BYTES - memory.READY_BYTES),
-        (ours[2], memory.LEAST_HEAP_BYTES),
-    ):
-        assert used == pytest.approx(recorded, rel=0.25)
-
-
 def test_messages_and_records_have_their_names() -> None:
     names = {11: "< Certificate", 257: "> ClientHello", 532: "< ChangeCipherSpec", 790: "> Finished"}
     assert {number: moment_name(number) for number in names} == names

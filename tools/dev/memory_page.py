@@ -20,6 +20,7 @@ PAGE = REPOSITORY / "docs" / "memory.md"
 README = REPOSITORY / "README.md"
 PLOTS = {"least": REPOSITORY / "docs" / "memory-least.svg", "phases": REPOSITORY / "docs" / "memory-phases.svg"}
 MODULE = REPOSITORY / "lib" / "rootlet" / "memory.py"
+DOCTOR = REPOSITORY / "tools" / "rootlet_host" / "doctor" / "memory.py"
 
 PHASES = (
     *(("imported", "imported"), ("ready", "context ready"), ("dialled", "TCP connected"), ("", "handshake peak")),
@@ -200,20 +201,41 @@ def constants(record: Record) -> str:
     return "".join(f"{name} = {value}  # {comments[name]}\n" for name, value in limits(record).items())
 
 
-def with_constants(source: str, record: Record) -> str:
-    """`source`, lib/rootlet/memory.py, with the recorded figures."""
-    found = re.search(r"(?<=^# memory: begin\n).*?(?=^# memory: end$)", source, re.M | re.S)
+def doctor_constants(record: Record) -> str:
+    """The lines of tools/rootlet_host/doctor/memory.py between its markers."""
+    alone, store = (record.need("P-256", key, COMPILED) for key in ("tls", "store"))
+    found = {
+        "TLS_ALONE_READY_BYTES": _size(alone, "ready"),
+        "TLS_ALONE_PEAK_BYTES": alone.peak_bytes,
+        "READY_BYTES": _size(store, "ready"),
+        "PEAK_BYTES": store.peak_bytes,
+        "LEAST_HEAP_BYTES": store.least_heap_bytes,
+    }
+    return "".join(f"{name} = {value:_}\n" for name, value in found.items())
+
+
+def with_figures(source: Path, lines: str) -> str:
+    """The content of `source`, a module of Python, with `lines` between its markers."""
+    text = source.read_text(encoding="utf-8")
+    found = re.search(r"(?<=^# memory: begin\n).*?(?=^# memory: end$)", text, re.M | re.S)
     if found is None:
-        raise ValueError(f"{MODULE} has no markers")
-    return source[: found.start()] + constants(record) + source[found.end() :]
+        raise ValueError(f"{source} has no markers")
+    return text[: found.start()] + lines + text[found.end() :]
+
+
+def modules(record: Record) -> dict[Path, str]:
+    """The content of each module that has figures: what boards refuse by, and what `rootlet doctor` expects."""
+    lines = {MODULE: constants(record), DOCTOR: doctor_constants(record)}
+    return {path: with_figures(path, text) for path, text in lines.items()}
 
 
 def write_all(record: Record) -> None:
-    """The page, its plots, and the board's module."""
+    """The page, its plots, and the modules."""
     drawn = plots(record)
     for name, text in blocks(record):
         write_block(PAGE, name, text)
     write_block(README, "memory", summary(record))
     for name, path in PLOTS.items():
         path.write_text(drawn[name], encoding="utf-8")
-    MODULE.write_text(with_constants(MODULE.read_text(encoding="utf-8"), record), encoding="utf-8")
+    for path, text in modules(record).items():
+        path.write_text(text, encoding="utf-8")
