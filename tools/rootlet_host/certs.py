@@ -238,7 +238,10 @@ def load_identity(certificate_path: Path, key_path: Path | None = None) -> Ident
     certificate = single_certificate(certificate_path, "the certificate")
     key = load_key(path)
     if key.public_key() != certificate.public_key():
-        raise UsageError(f"the key {path} does not belong to the certificate {certificate_path}")
+        raise UsageError(
+            f"the key {path} does not belong to the certificate {certificate_path}",
+            remedy="name the right one with --ca-key",
+        )
     return Identity(certificate, key)
 
 
@@ -259,7 +262,10 @@ def load_ca(certificate_path: Path, key_path: Path | None = None) -> Identity:
     now = datetime.now(timezone.utc)
     if not certificate.not_valid_before_utc <= now < certificate.not_valid_after_utc:
         start, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
-        raise UsageError(f"the CA {certificate_path} is valid only from {start:%Y-%m-%d} to {end:%Y-%m-%d}")
+        raise UsageError(
+            f"the CA {certificate_path} is valid only from {start:%Y-%m-%d} to {end:%Y-%m-%d}",
+            remedy="make another with: rootlet certs ca, or check this computer's clock",
+        )
     if not list(certificate.subject):
         raise UsageError(f"the CA {certificate_path} has no name, so nobody could find it")
     return load_identity(certificate_path, key_path)

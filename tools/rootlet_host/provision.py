@@ -93,7 +93,10 @@ def load_client(certificate_path: Path, key_path: Path | None = None) -> Client:
     certificates = [entry.certificate for entry in read_source(str(certificate_path)).certificates]
     identity = Identity(certificates[0], load_key(path))
     if identity.key.public_key() != identity.certificate.public_key():
-        raise UsageError(f"the key {path} does not belong to the certificate {certificate_path}")
+        raise UsageError(
+            f"the key {path} does not belong to the certificate {certificate_path}",
+            remedy="name the right one with --key",
+        )
     for lower, upper in pairwise(certificates):
         try:
             lower.verify_directly_issued_by(upper)
@@ -110,7 +113,10 @@ def check_client(certificate: x509.Certificate, what: str) -> None:
     now = datetime.now(timezone.utc)
     start, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     if not start <= now < end:
-        raise UsageError(f"{what} is valid only from {start:%Y-%m-%d} to {end:%Y-%m-%d}")
+        raise UsageError(
+            f"{what} is valid only from {start:%Y-%m-%d} to {end:%Y-%m-%d}",
+            remedy="make another with: rootlet certs device, or check this computer's clock",
+        )
     usage = _extension(certificate, x509.ExtendedKeyUsage)
     if usage is not None and ExtendedKeyUsageOID.CLIENT_AUTH not in usage:
         raise UsageError(f"{what} is not for clients (extendedKeyUsage)", remedy="make one with: rootlet certs device")

@@ -152,14 +152,18 @@ def verify_store(data: bytes, ca_cert: x509.Certificate) -> Verified:
         leaf.verify_directly_issued_by(ca_cert)
         extensions = list(leaf.extensions)
     except Exception as error:  # ValueError for another name, InvalidSignature for another key, and relatives
-        raise SignatureError("the store was signed by another publisher, or its signature is forged") from error
+        raise SignatureError(
+            "the store was signed by another publisher, or its signature is forged",
+            remedy="give its publisher's certificate, or fetch the store from its publisher again",
+        ) from error
     _require_p256(leaf.public_key(), "the key in the envelope")
     now = datetime.now(timezone.utc)
     for certificate, what in ((ca_cert, "the publisher's certificate"), (leaf, "the signature")):
         if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
             raise SignatureError(
                 f"{what} is valid only from {certificate.not_valid_before_utc:%Y-%m-%d} to "
-                f"{certificate.not_valid_after_utc:%Y-%m-%d}"
+                f"{certificate.not_valid_after_utc:%Y-%m-%d}",
+                remedy="check this computer's clock, or sign the store anew",
             )
     purposes: list[x509.ObjectIdentifier] = []
     for extension in extensions:

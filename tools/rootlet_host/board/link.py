@@ -25,7 +25,10 @@ _REPLY_TIMEOUT_S = 10.0
 
 
 class LinkError(HostError):
-    """The board does not answer, or is not there any more."""
+    """The board does not answer, or is not there any more. What helps is the same for nearly all of these."""
+
+    def __init__(self, message: str, *, remedy: str = "reset the board and try again", **options: Any) -> None:
+        super().__init__(message, remedy=remedy, **options)
 
 
 class _Port:

@@ -168,7 +168,8 @@ def explain(port: str, error: Exception) -> UsageError:
         return UsageError(f"{port} is in use by another program", remedy="close the terminal or editor that holds it")
     if number == errno.ENOTTY or "Inappropriate ioctl" in text:
         return UsageError(f"{port} is not a serial port", remedy=_what_there_is())
-    return UsageError(f"cannot open {port}: {text.splitlines()[0] if text else type(error).__name__}")
+    reason = text.splitlines()[0] if text else type(error).__name__
+    return UsageError(f"cannot open {port}: {reason}", remedy="unplug the board, plug it in again, and retry")
 
 
 def _permission_remedy(port: str) -> str:

@@ -227,7 +227,11 @@ def _require_signature(port: str, data: bytes, store: Store, there: StoresOnBoar
         )
     if not there.publishers:
         if there.unsigned == "never":
-            raise HostError(f"the board on {port} knows no publisher to check the signature against")
+            raise HostError(
+                f"the board on {port} knows no publisher to check the signature against",
+                remedy="its configuration says unsigned = never: deploy one that allows the first push, or put the "
+                "publisher's certificate at publisher.der beside the store",
+            )
         return
     failure: HostError | None = None
     for der in there.publishers:
