@@ -12,21 +12,25 @@ _EKU_SERVER = const(2)  # certificate.py, extended_key_usage
 
 def content(path, data):
     """What the file at `path` holds, and then `data`; either may be None, and `data` a text. Raises ConfigError."""
-    from rootlet.errors import ConfigError
-
     if isinstance(data, str):
         data = data.encode()
     if not (data is None or isinstance(data, (bytes, bytearray, memoryview))):
-        raise ConfigError("cadata is of type " + type(data).__name__, "Pass PEM or DER")
+        _refuse("cadata is of type " + type(data).__name__, "Pass PEM or DER")
     if path is None:
         return data
     if not isinstance(path, str):  # a number would be one of the system's open files
-        raise ConfigError("cafile is no path", "Pass what is no path as cadata")
+        _refuse("cafile is no path", "Pass what is no path as cadata")
     try:
         with open(path, "rb") as file:
             return file.read() + (data or b"")
     except OSError as error:
-        raise ConfigError("the CA certificates in %s cannot be read (%s)" % (path, error), "Check the path", error)
+        _refuse("the CA certificates in %s cannot be read (%s)" % (path, error), "Check the path", error)
+
+
+def _refuse(message, remedy, cause=None):
+    from rootlet.errors import ConfigError
+
+    raise ConfigError(message, remedy, cause)
 
 
 class CertificateStore:
@@ -50,16 +54,12 @@ class CertificateStore:
                 self._anchors.append(_record(der, webpki))
                 self.count += 1
         except ValueError as error:
-            from rootlet.errors import ConfigError
-
             message = str(error)
             if isinstance(error, DerError):
                 message = "is damaged: " + message
             if message[:11] != "certificate":
                 message = "certificate %d %s" % (self.count, message)
-            raise ConfigError(
-                "the CA certificates cannot be used: " + message, "Give whole CA certificates, PEM or DER", error
-            )
+            _refuse("the CA certificates cannot be used: " + message, "Give whole CA certificates, PEM or DER", error)
 
     def lookup(self, name, host=None, digest=None):
         """Anchors whose subject is `name` (DER of a Name): a list of Anchor."""

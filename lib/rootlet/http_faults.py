@@ -1,6 +1,6 @@
 """The faults of HTTP in words. Imported when there is one."""
 
-from . import errors
+from rootlet import errors, forget
 
 # One line a fault: its name, class of the exception without "Error", cause, remedy (none: that of the class).
 FAULTS = """
@@ -25,6 +25,7 @@ def failure(fault, detail=None):
     """The exception for `fault`, a name above, with `detail` put into its cause. What is no name there is the cause
     itself, and `detail` the remedy.
     """
+    forget("http_faults")
     line = errors.entry(FAULTS, fault)
     if not line:
         return errors.HTTPError(fault, detail)

@@ -7,6 +7,8 @@ Every number is measured. Nothing that a server sent reaches the terminal as a c
 
 from micropython import const
 
+from . import forget
+
 _WIDTH = const(33)
 
 
@@ -134,6 +136,7 @@ def peer(connection, context, host):
     der = connection.peer_certificate()
     if der is not None:
         parts.append(_validity(der))
+    forget("rules", "certificate", "der", "times", "store", "anchor", "civil")
     return ", ".join(parts)
 
 

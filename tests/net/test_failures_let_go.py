@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 from pathlib import Path
+from typing import Any
 
 from support import pki
 from support.attempt import HOST
@@ -15,6 +16,19 @@ SCRIPT = Path(__file__).with_name("scripts") / "failures.py"
 FATAL_HANDSHAKE_FAILURE = b"\x15\x03\x03\0\x02\x02\x28"
 # What stays: the classes, because programs compare them, and what dialling or watching needs at once again.
 MAY_STAY = {"dial", "entropy", "errors", "observer"}
+
+
+def run(cafile: Path, **ports: int) -> Any:
+    request = json.dumps({"cafile": str(cafile), "host": HOST, "ports": ports})
+    output = run_device(SCRIPT, environment={"REQUEST": request}, timeout_s=30)
+    return json.loads(output.splitlines()[-1])
+
+
+def test_what_succeeds_loads_no_words_of_failures(root: pki.Authority, cafile: Path) -> None:
+    with tls_server(root.child("issuer").issue(HOST)) as server:
+        (kind, loaded) = run(cafile, good=server.port)["good"]
+    assert kind == "nothing"
+    assert not {"errors", "diagnosis", "codes", "alerts", "refusals", "rules"} & set(loaded)
 
 
 def test_after_a_failure_only_the_classes_of_the_exceptions_stay(root: pki.Authority, cafile: Path) -> None:
@@ -45,9 +59,7 @@ def test_after_a_failure_only_the_classes_of_the_exceptions_stay(root: pki.Autho
             "UnknownIssuerError": unknown.port,
             "HostnameError": misnamed.port,
         }
-        request = json.dumps({"cafile": str(cafile), "host": HOST, "ports": ports})
-        output = run_device(SCRIPT, environment={"REQUEST": request}, timeout_s=30)
-    result = json.loads(output.splitlines()[-1])
+        result = run(cafile, **ports)
     assert {name: kind for name, (kind, _) in result.items()} == {name: name for name in ports}
     for name, (_, loaded) in result.items():
         assert set(loaded) <= MAY_STAY, name
