@@ -510,7 +510,8 @@ def test_what_the_catalogue_knows_of_the_generator_reaches_the_board(
     with Board(fresh.port) as board:
         board.soft_reset()
         board.run(
-            "import main\nfrom rootlet import config\n_c = config.load()\n_a = main.Application(_c, main.report.Report(lambda text: None))\n"
+            "import main\nfrom rootlet import config\n_c = config.load()\n"
+            "_a = main.Application(_c, main.report.Report(lambda text: None))\n"
             "_a._trust()\nfrom rootlet import entropy"
         )
         status = board.evaluate("entropy.status()")

@@ -311,6 +311,21 @@ def test_a_narrow_terminal_can_be_read(words: str) -> None:
                 assert any(name in line for line in lines), name
 
 
+def test_in_80_columns_every_command_board_and_target_has_one_line() -> None:
+    _, text = on_a_terminal("--help", columns=80, NO_COLOR="1", TERM="dumb")
+    named = re.findall(r"^│ ([a-z]+) +[A-Z].*\.", text, re.MULTILINE)
+    assert sorted(named) == sorted(name for _, name, _ in COMMANDS)
+    code, text = on_a_terminal("boards", columns=80, NO_COLOR="1", TERM="dumb")
+    assert code == 0
+    boards = [line.split()[0] for line in text.splitlines()[1:] if re.match("[A-Z]", line)]
+    assert boards == list(catalogue.load().boards)
+    made = subprocess.run(
+        ["make", "--no-print-directory", "-C", REPOSITORY], capture_output=True, text=True, check=True
+    )
+    assert len(made.stdout.splitlines()) > 15
+    assert max(map(len, made.stdout.splitlines())) <= 80
+
+
 def test_python_can_run_it_as_a_module() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "rootlet_host", "--version"], capture_output=True, text=True, check=False
