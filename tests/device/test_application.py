@@ -278,8 +278,8 @@ def test_between_two_cycles_only_what_the_next_begins_with_stays_in_memory(trust
     assert run.status == 0, run.output
     loaded = set(run.lines[-1].removeprefix("loaded: ").split())
     assert {"http", "connection"} <= loaded
-    # What checks the configuration, judges chains, speaks of failures or asks for the time comes when it is needed. With
-    # TLS 1.3 the first attempt fails.
+    # What checks the configuration, judges chains, speaks of failures or asks for the time comes when it is needed.
+    # With TLS 1.3 the first attempt fails.
     assert loaded <= {"civil", "clock", "connection", "dial", "entropy", "errors", "http", "observer", "report"}
 
 
