@@ -9,7 +9,7 @@ from pathlib import Path
 
 from .errors import HostError
 
-# Without line numbers, which are one byte in fifteen: a traceback names the file and the function (docs/deploy.md).
+# Without line numbers, which are one byte in fifteen: a traceback names the file and the function (docs/decisions.md).
 _OPTIONS = ("-O3",)
 # The compiler itself has put every const() in its place: on a board nobody asks for this name any more.
 _CONST = re.compile(r"^from micropython import const$", re.MULTILINE)
