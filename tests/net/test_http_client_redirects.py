@@ -169,3 +169,19 @@ def test_a_long_body_of_a_redirect_is_not_read(play: Play) -> None:
     outcome = play(application, "/from")
     assert outcome.only.text == "ok"
     assert outcome.site.connections == 2
+
+
+def test_limit_and_coding_of_a_redirects_own_body_do_not_matter(play: Play) -> None:
+    def application(request: Request) -> Reply:
+        if request.target == "/to":
+            return Reply(body=b"ok")
+        return Reply(302, b"x" * 300, {"Location": "/to", "Content-Encoding": "br"})
+
+    outcome = play(application, {"url": "/from", "max_bytes": 10})
+    assert outcome.only.text == "ok"
+    assert outcome.site.connections == 1
+
+
+def test_the_limit_holds_for_what_looks_like_a_redirect_and_is_not_followed(play: Play) -> None:
+    outcome = play(lambda _: Reply(300, b"x" * 300, {"Location": "/to"}), {"url": "/from", "max_bytes": 10})
+    assert outcome.only.kind == "HTTPError"

@@ -4,8 +4,6 @@ from .link import Link, after, finish
 from .message import Message, refuse
 from .response import ClientResponse, digest_of
 
-_REDIRECTS = (301, 302, 303, 307, 308)  # RFC 9110, 15.4
-
 
 class Client:
     """Makes requests over connections that `context` verifies, and keeps up to `keep` idle ones for the next.
@@ -152,13 +150,12 @@ class Client:
         deadline_ms = after(self._timeout_ms if timeout_ms is None else timeout_ms)
         for _ in range(self._max_redirects + 1):
             response = yield from self._exchange(message, deadline_ms, limit, digest)
-            location = response.headers.get("location")
-            if response.status not in _REDIRECTS or location is None:
+            if not response.leads():
                 return response
             yield from response.drain()
             from .redirect import follow
 
-            follow(message, response.status, location)
+            follow(message, response.status, response.headers["location"])
             self._check(message)
         from ..errors import HTTPError
 

@@ -7,6 +7,7 @@ from ..http import Response
 _PIECE = const(1024)
 _DRAIN = const(4096)
 _MAX_HEAD = const(16384)  # as in ..http
+_REDIRECTS = const((301, 302, 303, 307, 308))  # RFC 9110, 15.4
 _ZERO = const(48)  # of HTTP/1.0
 
 
@@ -44,6 +45,9 @@ class ClientResponse(Response):
             self._hash = sha256()
         if self._left == 0 and not self._chunked:
             return self._complete()
+        if self.leads():
+            self._max_bytes = None  # `drain`, which is all that reads it, has limits of its own
+            return
         if self._max_bytes is not None and self._left > self._max_bytes:
             self._refuse("the response has %d bytes, more than %d" % (self._left, self._max_bytes), "Raise max_bytes")
         coding = self.headers.get("content-encoding", "identity").lower()
@@ -51,6 +55,10 @@ class ClientResponse(Response):
             from .inflate import Inflater
 
             self._decoder = Inflater(self, coding)
+
+    def leads(self):
+        """Whether it is a redirect to somewhere."""
+        return self.status in _REDIRECTS and "location" in self.headers
 
     def was_heard(self):
         """Whether any of the response came."""
@@ -144,7 +152,6 @@ class ClientResponse(Response):
         """Reads what is left of a short body, so that the connection can serve the next request; or closes it."""
         if self._left < 0 or self._left > _DRAIN:
             return self.close()
-        self._decoder = self._hash = None
         buffer = bytearray(256)
         while not self._over and self.received < _DRAIN:
             yield from self._readinto(buffer)
