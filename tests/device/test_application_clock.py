@@ -47,7 +47,7 @@ def wake(board: Board, root: pki.Authority, store: int) -> Wake:
 
     def start(seconds: float, ntp: int | None = None, script: str = "", **job: Any) -> Run:
         shown.write_text(time.strftime("@%Y-%m-%d %H:%M:%S\n", time.gmtime(seconds)))
-        board.change("timekeeping", {"timeout_ms=5_000": "timeout_ms=2_000", "port=123": f"port={ntp}"})
+        board.change("timekeeping", {"timeout_ms=5_000": "timeout_ms=1_000", "port=123": f"port={ntp}"})
         with tls_server(root.issue(HOST, not_after=pki.now() + pki.days(300))) as server:
             url = {"url": f"https://{HOST}:{server.port}/", "address": "127.0.0.1", **job}
             board.configure(job=url, ntp_host=None if ntp is None else "127.0.0.1")

@@ -117,7 +117,7 @@ def test_ethernet_that_stays_down_is_reported_with_its_reason(start: Start, outc
 
 def test_the_watchdog_is_fed_while_the_network_is_awaited(board: Board, start: Start) -> None:
     board.fake("machine")
-    run = start(["silence", "connected"], {**WIFI, "timeout_ms": 5000}, watchdog_ms=15_000)
+    run = start(["silence", "connected"], {**WIFI, "timeout_ms": 2500}, watchdog_ms=15_000)
     assert run.status == 0
     assert max(int(event.removeprefix("alone ")) for event in run.events("machine")[2:]) < 2000
 
