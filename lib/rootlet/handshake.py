@@ -54,8 +54,6 @@ class Handshake:
         self.tls_context.verify_callback = self._verify
         self.observer = self.Observer(sock, None if context.psk else self._load, deadline_ms)
         self._issuers_known = context.late_issuers.get(host, ())
-        for name in self._issuers_known:
-            self._load(name)
         rootlet.forget("beginning")
 
     def _load(self, name):
@@ -85,6 +83,14 @@ class Handshake:
     def run(self):
         """Performs the handshake, or begins it, and returns Mbed TLS's socket."""
         try:
+            try:
+                if self._issuers_known:
+                    for name in self._issuers_known:
+                        self._load(name)
+                    rootlet.forget("store", "anchor", "civil")
+            except BaseException as error:
+                self.observer.error = error  # as if it had been loaded by the observer
+                raise
             wait = self._deadline_ms is not None
             began_ms = ticks_ms()
             if wait:
