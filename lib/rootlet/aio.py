@@ -37,11 +37,6 @@ class Stream:
     def peer_certificate(self):
         return self._connection.peer_certificate()
 
-    # async
-    def _wait(self, to_write):
-        queue = core._io_queue
-        yield queue.queue_write(self._sock) if to_write else queue.queue_read(self._sock)
-
     async def handshake(self):
         """Brings the handshake to its end."""
         byte = bytearray(1)
@@ -51,7 +46,7 @@ class Stream:
                 self._first = bytes(byte)
             if got is not None or self._connection.is_established():
                 return
-            await self._wait(self._connection.wants_write())
+            await _until_ready(self._sock, self._connection.wants_write())
 
     async def readinto(self, buffer):
         """Fills the beginning of `buffer` with what there is, at least one byte; 0 at the end."""
@@ -63,7 +58,7 @@ class Stream:
             got = self._connection.readinto(buffer)
             if got is not None:
                 return got
-            await self._wait(False)
+            await _until_ready(self._sock, False)
 
     async def read(self, n=-1):
         """Up to `n` bytes, at least one; b"" at the end. Without `n` everything up to the end."""
@@ -101,7 +96,7 @@ class Stream:
             if piece:
                 line += piece
             elif piece is None:
-                await self._wait(False)
+                await _until_ready(self._sock, False)
             else:
                 break
         return line
@@ -119,7 +114,7 @@ class Stream:
     async def drain(self):
         while self._unsent:
             self._connection._check_open()  # nobody would wake who waits for a closed socket
-            await self._wait(True)
+            await _until_ready(self._sock, True)
             sent = self._connection.write(self._unsent)
             if sent:
                 self._unsent = self._unsent[sent:]
@@ -244,7 +239,7 @@ async def dial(address, port, timeout_ms, transport):
                 except OSError as error:
                     if error.errno not in _IN_PROGRESS:
                         raise
-                await _writable(sock)
+                await _until_ready(sock, True)
                 _check_connected(sock, where)
                 send_at_once(sock)
                 return sock
@@ -261,8 +256,10 @@ async def dial(address, port, timeout_ms, transport):
 
 
 # async
-def _writable(sock):
-    yield core._io_queue.queue_write(sock)
+def _until_ready(sock, to_write):
+    """Until `sock` can be written to, or read."""
+    queue = core._io_queue
+    yield queue.queue_write(sock) if to_write else queue.queue_read(sock)
 
 
 def _check_connected(sock, where):

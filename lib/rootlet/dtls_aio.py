@@ -4,13 +4,13 @@ MicroPython's asyncio has no datagram transports. Here a task waits for the sock
 back now and then while the handshake lasts, because Mbed TLS looks at its timers only when it is called.
 """
 
-from asyncio import TimeoutError, core, wait_for_ms
+from asyncio import TimeoutError, wait_for_ms
 from errno import EAGAIN
 from time import ticks_add, ticks_diff, ticks_ms
 
 from micropython import const
 
-from .aio import _in_time
+from .aio import _in_time, _until_ready
 from .dtls import DatagramConnection, begin, explained
 from .dtls_observer import MAX_DATAGRAM
 
@@ -123,17 +123,12 @@ class AsyncDatagramConnection(DatagramConnection):
     async def _readable(self, ms):
         """Until there is something to read, at most for `ms`; None: however long that takes."""
         if ms is None:
-            await _until_readable(self._sock)
+            await _until_ready(self._sock, False)
         else:
             try:
-                await wait_for_ms(_until_readable(self._sock), ms)
+                await wait_for_ms(_until_ready(self._sock, False), ms)
             except TimeoutError:
                 pass
-
-
-# async
-def _until_readable(sock):
-    yield core._io_queue.queue_read(sock)
 
 
 async def connect(host, port, context, server_hostname, address, timeout_ms, mtu):

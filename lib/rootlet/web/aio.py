@@ -1,8 +1,8 @@
 """The HTTP client for asyncio: the same, awaited."""
 
-from asyncio import TimeoutError, core, wait_for_ms
+from asyncio import TimeoutError, wait_for_ms
 
-from ..aio import _in_time, dial, open_connection
+from ..aio import _in_time, _until_ready, dial, open_connection
 from .client import Client
 from .link import Link
 
@@ -49,9 +49,3 @@ class AsyncClient(Client):
             stream.close()
             raise HTTPError("%s speaks before it is asked" % host)
         return AsyncLink(origin, stream.s, stream._sock)
-
-
-# async
-def _until_ready(sock, to_write):
-    queue = core._io_queue
-    yield queue.queue_write(sock) if to_write else queue.queue_read(sock)
