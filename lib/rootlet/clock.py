@@ -1,6 +1,6 @@
 """Does this board know the time? Without it no certificate's dates can be checked.
 
-A clock is taken for set when it is not before the floor: the latest of the day this code was begun, the time at which
+A clock is taken for set when it is not before the floor: the latest of 2022-01-01, the time at which
 the trust store was issued, and the time last written to flash; and not decades beyond it.
 How a clock gets set is in timekeeping.py.
 """

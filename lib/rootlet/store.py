@@ -1,6 +1,6 @@
 """Looks up in the file of a trust store, by issuer name. Nothing of it stays in RAM.
 
-The file's layout is in docs/store-format.md. What a Context keeps of a store is in truststore.py; its methods are the
+The file's layout is in docs/store-format.md. What a Context keeps of a store is in the package itself; its methods are the
 functions here that take a `store` first.
 """
 
