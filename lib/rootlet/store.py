@@ -1,7 +1,7 @@
 """Looks up in the file of a trust store, by issuer name. Nothing of it stays in RAM.
 
-The file's layout is in docs/store-format.md. What a Context keeps of a store is in the package itself; its methods are the
-functions here that take a `store` first.
+The file's layout is in docs/store-format.md. What a Context keeps of a store is in the package
+itself; its methods are the functions here that take a `store` first.
 """
 
 from micropython import const
