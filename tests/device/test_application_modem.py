@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -11,7 +14,7 @@ import pytest
 from support import pki
 from support.application import HOST, SCRIPTS, Board
 from support.programs import faketime_library
-from support.servers import tls_server
+from support.servers import Server, tls_server
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "modem"))
 
@@ -44,6 +47,36 @@ def test_a_verified_get_goes_through_the_modem_that_is_configured_and_the_watchd
     assert 'AT+CSTT="internet","",""' in modem.modem.log
     alone = [int(event.removeprefix("alone ")) for event in run.events("machine") if event.startswith("alone ")]
     assert max(alone) < 1500  # registering takes 2 s
+
+
+def test_a_proxy_is_reached_through_the_modem(board: Board, root: pki.Authority) -> None:
+    board.trust(root)
+    asked: list[bytes] = []
+
+    def back(there: socket.socket, client: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := there.recv(4096):
+                client.sendall(data)
+
+    def tunnel(client: socket.socket) -> None:
+        request = b""
+        while not request.endswith(b"\r\n\r\n"):
+            request += client.recv(4096)
+        asked.append(request)
+        client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        with socket.create_connection(("127.0.0.1", server.port)) as there:
+            threading.Thread(target=back, args=(there, client), daemon=True).start()
+            while data := client.recv(4096):
+                there.sendall(data)
+
+    with tls_server(root.issue(HOST)) as server, Server(tunnel) as proxy, PtyModem(NAMES) as modem:
+        board.fake("machine")
+        job = {"url": f"https://{HOST}:{server.port}/", "proxy": f"http://127.0.0.1:{proxy.port}", "timeout_ms": 8000}
+        board.configure(job=job, network={"kind": "modem"}, modem={"uart": 1})
+        board.environment["MODEM"] = modem.path
+        run = board.run()
+    assert run.status == 0, run.output
+    assert asked[0].startswith(f"CONNECT {HOST}:{server.port} ".encode())
 
 
 @pytest.mark.parametrize("tells_time", [True, False], ids=["the network's", "a time server's"])

@@ -180,6 +180,31 @@ def test_does_not_block_when_asked_not_to() -> None:
     assert stream.read(10) is None
 
 
+def test_reads_lines_as_a_socket_does() -> None:
+    bench = Bench(driver={"rx_bytes": 8})
+    bench.network.to_send[80] = b"a line of more than eight bytes\r\n\nshort\nand no end"
+    stream, _ = connected(bench)
+    lines = [stream.readline(limit) for limit in (-1, 100, 3, -1, 0, -1, -1)]
+    assert lines == [b"a line of more than eight bytes\r\n", b"\n", b"sho", b"rt\n", b"", b"and no end", b""]
+
+
+def test_a_line_that_has_not_come_is_waited_for_or_handed_out_as_far_as_it_came() -> None:
+    bench = Bench()
+    bench.network.closes = False
+    stream, peer = connected(bench)
+    stream.setblocking(False)
+    assert stream.readline() is None
+    peer.to_send = b"half a "
+    bench.run(1000)
+    assert stream.readline() == b"half a "
+    peer.to_send += b"line\n"
+    bench.run(1000)
+    assert stream.readline() == b"line\n"
+    stream.settimeout(3)
+    with failing(errno.ETIMEDOUT):
+        stream.readline()
+
+
 def test_close_sends_what_was_written_before() -> None:
     bench = Bench()
     bench.network.closes = False

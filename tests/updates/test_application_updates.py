@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
 from support import pki
-from support.application import Board
+from support.application import HOST, SCRIPTS, Board
 from support.servers import tls_server
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "modem"))
+
+from pty_modem import PtyModem
 
 from .conftest import Publisher
 from .web import Site, serving
@@ -43,6 +48,28 @@ def test_the_store_is_renewed_before_the_job_that_needs_it(
         assert "sequence 2 is in force now" in run.output
         assert trusting.run().status == 0
     assert [status for status, _ in site.answers] == [200], "asked again before the period was over"
+
+
+def test_a_board_whose_network_is_a_modem_gets_its_store_through_it(
+    trusting: Board, publisher: Publisher, root: pki.Authority
+) -> None:
+    trusting.write("machine.py", SCRIPTS.joinpath("fake_machine.py").read_bytes())
+    with (
+        serving(Site({PATH: publisher.release(2, root)})) as base,
+        tls_server(root.issue(HOST)) as server,
+        PtyModem({HOST: "127.0.0.1", "stores.example.org": "127.0.0.1"}) as modem,
+    ):
+        trusting.environment["MODEM"] = modem.path
+        trusting.configure(
+            job={"url": f"https://{HOST}:{server.port}/"},
+            network={"kind": "modem"},
+            modem={"uart": 1},
+            updates={"urls": [base.replace("127.0.0.1", "stores.example.org") + PATH]},
+        )
+        run = trusting.run()
+    assert run.status == 0, run.output
+    assert "sequence 2 is in force now" in run.output
+    assert any('"stores.example.org"' in command for command in modem.modem.log)
 
 
 @pytest.mark.parametrize("store", [None, b"nonsense"], ids=["missing", "damaged"])

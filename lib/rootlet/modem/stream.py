@@ -74,6 +74,23 @@ class ModemStream(io.IOBase):
                 return data if data is None and not parts else b"".join(parts)
             parts.append(data)
 
+    def readline(self, limit=-1):
+        """One line with its end of line, at most `limit` bytes of it; without one at the end, or, when not blocking, what
+        has come of it (None: nothing)."""
+        line = b""
+        while line[-1:] != b"\n" and len(line) != limit:
+            if not self._until(self._readable):
+                return line if line and self._timeout_ms == 0 else self._not_ready()
+            end = self.rx_end if limit < 0 else min(self.rx_end, self.rx_at + limit - len(line))
+            piece = bytes(self.rx[self.rx_at : end])
+            if not piece:
+                self._check()
+                break
+            piece = piece[: piece.find(b"\n") + 1] or piece
+            self.rx_at += len(piece)
+            line += piece
+        return line
+
     def write(self, buffer, n=None):
         """Sends `buffer`, or, when not blocking, takes what fits into one send of the modem (None: nothing now)."""
         buffer = memoryview(buffer)
