@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import shutil
 import socket
 import ssl
-import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +13,7 @@ from pty_modem import PtyModem
 from support import pki
 from support.board import run_device_json
 from support.firmware import Firmware
+from support.programs import mosquitto
 from support.servers import Server, answer, http_response, tls_server
 
 pytestmark = pytest.mark.usefixtures("firmware")
@@ -146,52 +142,14 @@ def test_connect_brings_the_modem_up_by_itself(root: pki.Authority, cafile: Path
         assert fetch(modem, cafile, server.port, up=False)["bodies"] == ["hello"]
 
 
-def _mosquitto() -> str:
-    found = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
-    if found is None:
-        assert os.environ.get("CI") != "true", "CI must install mosquitto"
-        pytest.skip("needs mosquitto: apt-get install mosquitto")
-    return found
-
-
-@contextlib.contextmanager
-def mosquitto(identity: pki.Issued, folder: Path) -> Iterator[int]:
-    """A real MQTT broker that speaks TLS only; gives its port."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-    folder.joinpath("server.pem").write_bytes(identity.chain_pem)
-    folder.joinpath("server.key").write_bytes(identity.key_pem)
-    folder.chmod(0o755)
-    for name in ("server.pem", "server.key"):
-        folder.joinpath(name).chmod(0o644)  # mosquitto gives up root's rights before it reads them
-    configuration = folder / "mosquitto.conf"
-    configuration.write_text(
-        f"listener {port} 127.0.0.1\nallow_anonymous true\ncertfile {folder}/server.pem\nkeyfile {folder}/server.key\n"
-        f"user {'root' if os.geteuid() == 0 else 'mosquitto'}\n"
-    )
-    with subprocess.Popen(
-        [_mosquitto(), "-c", str(configuration)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as broker:
-        try:
-            deadline = time.monotonic() + 10
-            while True:
-                try:
-                    socket.create_connection(("127.0.0.1", port), 1).close()
-                    break
-                except OSError:
-                    if broker.poll() is not None or time.monotonic() > deadline:
-                        raise
-                    time.sleep(0.02)
-            yield port
-        finally:
-            broker.terminate()
-            broker.communicate(timeout=10)
-
-
 @pytest.mark.servers
 def test_mqtt_over_tls_with_mosquitto(root: pki.Authority, cafile: Path, tmp_path: Path) -> None:
     message = "21.5 °C " * 4
-    with mosquitto(root.issue(HOST), tmp_path) as port, PtyModem(NAMES) as modem:
+    identity = root.issue(HOST)
+    certificate, key = tmp_path / "server.pem", tmp_path / "server.key"
+    certificate.write_bytes(identity.chain_pem)
+    key.write_bytes(identity.key_pem)
+    with mosquitto(tmp_path, f"certfile {certificate}", f"keyfile {key}") as (port, _), PtyModem(NAMES) as modem:
         result = run_device_json(
             SCRIPTS / "mqtt.py",
             {"pty": modem.path, "cafile": str(cafile), "host": HOST, "port": port, "message": message, "count": 5},

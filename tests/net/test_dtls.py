@@ -20,7 +20,7 @@ from support import pki
 from support.attempt import HOST
 from support.board import run_device
 from support.datagrams import DROP, LATE, PASS, TWICE, BadLine
-from support.programs import daemon, free_port, program
+from support.programs import daemon, faketime_library, free_port, program
 
 pytestmark = pytest.mark.servers
 
@@ -36,11 +36,7 @@ Serve = Callable[..., contextlib.AbstractContextManager[int]]
 
 @pytest.fixture(scope="module")
 def faketime() -> str:
-    found = next((str(p) for p in Path("/usr/lib").glob("*/faketime/libfaketime.so.1")), None)
-    if found is None:
-        assert not os.environ.get("CI"), "libfaketime must be installed in CI"
-        pytest.skip("libfaketime is not installed (apt install faketime)")
-    return found
+    return faketime_library()
 
 
 @pytest.fixture(scope="module")

@@ -49,7 +49,7 @@ class Firmware:
 
     @property
     def interpreter(self) -> Path:
-        """Skips the test where it was not fetched, but fails it in CI."""
+        """`programs.missing` where it was not fetched."""
         if self.version == versions.CURRENT and _in_force.version != versions.CURRENT:
             return _current  # which $MICROPYTHON does not name now
         return versions.interpreter(self.version)
