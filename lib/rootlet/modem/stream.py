@@ -75,8 +75,8 @@ class ModemStream(io.IOBase):
             parts.append(data)
 
     def readline(self, limit=-1):
-        """One line with its end of line, at most `limit` bytes of it; without one at the end, or, when not blocking, what
-        has come of it (None: nothing)."""
+        """One line with its end of line, at most `limit` bytes of it; without one at the end, or, when not blocking,
+        what has come of it (None: nothing)."""
         line = b""
         while line[-1:] != b"\n" and len(line) != limit:
             if not self._until(self._readable):
