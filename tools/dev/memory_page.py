@@ -133,7 +133,7 @@ def summary(record: Record) -> str:
     alone = record.need(CHAIN, "tls", COMPILED).least_heap_bytes
     frozen, files = (record.need(CHAIN, "store", packaging).least_heap_bytes for packaging in (FROZEN, COMPILED))
     return (
-        f"The least heap in which a verified GET completes, Mbed TLS in the same heap, as on an STM32 ({CHAIN} chain):\n"
+        f"The least heap for a verified GET, Mbed TLS in the same heap, as on an STM32 ({CHAIN} chain):\n"
         f"{frozen:,} bytes with rootlet frozen into the firmware, {files:,} with it as files; "
         f"with module `tls` alone and\nthe one CA that is needed, {alone:,}."
     )
