@@ -14,7 +14,7 @@ SEED ?= 1
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test fuzz lint versions micropython32 conformance flash boards virtual deploy push bench memory soak micropython-ecdsa packages docs clean
+.PHONY: help setup run test test-versions fuzz lint versions micropython32 conformance flash boards virtual deploy push bench memory soak micropython-ecdsa packages docs clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "  make %-17s %s\n", $$1, $$2}'
@@ -34,6 +34,9 @@ run: $(STAMP) ## A verified HTTPS GET on the Unix port (URL=https://...)
 
 test: $(STAMP) ## Run every test (ARGS=tests/net: those)
 	@$(BIN)/pytest -n 2 $(ARGS)
+
+test-versions: $(STAMP) ## The same for other MicroPythons (MPY=1.26.1-mpy)
+	@$(BIN)/pytest -n 2 --micropython $(or $(MPY),others) $(ARGS)
 
 boards: $(STAMP) ## List the boards that rootlet knows
 	@$(BIN)/rootlet boards

@@ -45,6 +45,7 @@ DRY = {
     "setup",
     "soak",
     "test",
+    "test-versions",
     "versions",
 }
 PORTS = re.compile(r"/dev/(?:ttyACM0|ttyUSB0|pts/3)\b")
