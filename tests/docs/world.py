@@ -22,7 +22,7 @@ from simulators.web import FirmwareSite
 from support import pki
 from support.http_server import Reply, Request, https_site
 from support.programs import daemon, free_port, mosquitto, program
-from support.servers import Server, server_context, tls_server
+from support.servers import Server, read_request, server_context, tls_server
 
 FIRMWARE = b"firmware " * 400
 PSK_IDENTITY, PSK_KEY = "board-17", b"replace-this-key"  # libcoap takes text
@@ -130,25 +130,15 @@ class World(contextlib.ExitStack):
         return Reply(body=b"Example: a page that was fetched over a verified connection.\n")
 
     def _plain(self, connection: socket.socket) -> None:
-        request = b""
-        while b"\r\n\r\n" not in request:
-            more = connection.recv(4096)
-            if not more:
-                return
-            request += more
+        if not read_request(connection):
+            return
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % len(self.store))
         connection.sendall(self.store)
-
-    def _identity_files(self, name: str, identity: pki.Issued) -> tuple[Path, Path]:
-        certificate, key = self.folder / f"{name}.pem", self.folder / f"{name}.key"
-        certificate.write_bytes(identity.chain_pem)
-        key.write_bytes(identity.key_pem)
-        return certificate, key
 
     def _brokers(self) -> None:
         ca = self.folder / "site-ca.pem"
         ca.write_bytes(self.site_ca.pem)
-        certificate, key = self._identity_files("broker", self.issuer.issue("broker.example.org"))
+        certificate, key = self.issuer.issue("broker.example.org").write(self.folder, "broker")
         tls = [f"certfile {certificate}", f"keyfile {key}"]
         for name, settings in {
             "broker": [*tls],

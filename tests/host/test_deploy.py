@@ -9,12 +9,12 @@ import re
 import shutil
 import signal
 import subprocess
-import sysconfig
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import command_line
 import pytest
 from rootlet_host import board_config
 from rootlet_host.board.transport import Board
@@ -33,7 +33,6 @@ from rootlet_host.paths import device_root
 from rootlet_host.store import build_store
 from rootlet_host.store.format import decode_store
 
-ROOTLET = Path(sysconfig.get_path("scripts")) / "rootlet"
 SECRET = "correct horse battery"  # noqa: S105
 Make = Callable[..., VirtualBoard]
 
@@ -57,18 +56,8 @@ def configure(here: Path, port: int, *, more: str = "", job: str = "") -> None:
     here.joinpath("rootlet.toml").write_text(text)
 
 
-def rootlet(here: Path, *words: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    import os
-
-    return subprocess.run(
-        [str(ROOTLET), "deploy", *words],
-        cwd=here,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        stdin=subprocess.DEVNULL,
-        env={**os.environ, **(env or {})},
-    )
+def rootlet(here: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return command_line.run("deploy", *words, cwd=here, **environment)
 
 
 def payload(library: dict[str, bytes], pki: Pki, **changes: Any) -> Payload:
@@ -305,7 +294,7 @@ def test_the_wifi_password_reaches_the_board_from_the_environment_and_is_never_s
 ) -> None:
     here.joinpath("rootlet.toml").write_text(WIFI)
     words = ("--port", fresh.port, "--store", "site.rtlt", "--no-restart")
-    done = rootlet(here, *words, "--json", env={board_config.PASSWORD_VARIABLE: SECRET})
+    done = rootlet(here, *words, "--json", **{board_config.PASSWORD_VARIABLE: SECRET})
     assert done.returncode == 0, done.stderr
     assert json.loads((flash / "rootlet.json").read_text())["network"]["password"] == SECRET
     assert SECRET not in done.stdout + done.stderr + fresh.console.replace(str(flash), "").partition("\0")[0]
@@ -330,7 +319,7 @@ def test_a_password_of_the_wrong_length_is_refused_without_being_shown(
 ) -> None:
     here.joinpath("rootlet.toml").write_text(WIFI)
     words = ("--port", fresh.port, "--store", "site.rtlt")
-    done = rootlet(here, *words, env={board_config.PASSWORD_VARIABLE: 7 * SECRET})
+    done = rootlet(here, *words, **{board_config.PASSWORD_VARIABLE: 7 * SECRET})
     assert done.returncode == 2
     assert "network.password must be 0 to 64 bytes long" in done.stderr
     assert SECRET not in done.stdout + done.stderr
@@ -450,7 +439,7 @@ def test_ctrl_c_leaves_no_half_file_and_the_next_deployment_goes_on(
     fresh: VirtualBoard, here: Path, flash: Path, library: dict[str, bytes]
 ) -> None:
     configure(here, 443)
-    words = [str(ROOTLET), "deploy", "--port", fresh.port, "--store", "site.rtlt", "--no-restart"]
+    words = [str(command_line.ROOTLET), "deploy", "--port", fresh.port, "--store", "site.rtlt", "--no-restart"]
     with subprocess.Popen(words, cwd=here, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         deadline = time.monotonic() + 30
         while not (flash / "lib/rootlet/connection.mpy").exists() and time.monotonic() < deadline:

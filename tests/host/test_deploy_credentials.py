@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import ssl
 import subprocess
-import sysconfig
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import command_line
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.hazmat.primitives.serialization import (
@@ -28,7 +27,6 @@ from support import pki
 from support.programs import openssl_server
 from support.servers import answer, http_response, server_context, tls_server
 
-ROOTLET = Path(sysconfig.get_path("scripts")) / "rootlet"
 HOST = "board.example.org"
 KEY = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
 Make = Callable[..., VirtualBoard]
@@ -65,16 +63,8 @@ def fresh(make_virtual_board: Make, flash: Path) -> VirtualBoard:
     return make_virtual_board(directory=flash)
 
 
-def rootlet(here: Path, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [str(ROOTLET), "deploy", *words],
-        cwd=here,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        stdin=subprocess.DEVNULL,
-        env={**os.environ, **env},
-    )
+def rootlet(here: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return command_line.run("deploy", *words, cwd=here, **environment)
 
 
 def configure(here: Path, port: int, top: str = "", job: str = "") -> None:

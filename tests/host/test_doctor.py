@@ -8,7 +8,6 @@ import json
 import re
 import subprocess
 import sys
-import sysconfig
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,6 +15,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import command_line
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -36,7 +36,6 @@ sys.path.insert(0, str(TESTS / "modem"))
 
 from pty_modem import PtyModem  # noqa: E402
 
-ROOTLET = Path(sysconfig.get_path("scripts")) / "rootlet"
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 Make = Callable[..., VirtualBoard]
 
@@ -289,7 +288,7 @@ def test_too_little_memory_is_a_line_and_no_traceback(make_virtual_board: Make, 
 
 
 def rootlet(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([str(ROOTLET), "doctor", *words], capture_output=True, text=True, timeout=60)
+    return command_line.run("doctor", *words)
 
 
 def test_the_command_prints_json_and_a_page_that_needs_nothing_else(

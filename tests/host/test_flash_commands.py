@@ -6,7 +6,6 @@ import json
 import os
 import pty
 import subprocess
-import sysconfig
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +13,7 @@ from typing import Any
 
 import pytest
 import serial
+from command_line import ROOTLET
 from rootlet_host import cli
 from rootlet_host.board import ports
 from rootlet_host.board.virtual import VirtualBoard
@@ -25,7 +25,6 @@ from simulators.firmware import as_hex, esp_firmware, stm32_parts
 from simulators.stlink_drive import StlinkDrive
 from simulators.web import FirmwareSite
 
-ROOTLET = Path(sysconfig.get_path("scripts")) / "rootlet"
 IMAGE = esp_firmware("esp32c3")
 NAME = "ESP32_GENERIC_C3-20250911-v1.26.1.bin"
 

@@ -5,19 +5,18 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import sysconfig
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from command_line import ROOTLET
 from rootlet_host.board.transport import Board
 from rootlet_host.board.virtual import VirtualBoard
 from rootlet_host.certs import make_ca, make_device
 from rootlet_host.demo import Pki, install_application
 from rootlet_host.store import build_store, decode_store
 
-ROOTLET = Path(sysconfig.get_path("scripts")) / "rootlet"
 MAIN = "import time\nprint('main runs')\nwhile True: time.sleep_ms(10)\n"
 COMMANDS = {
     "doctor": ["doctor", "--host", "demo.test", "--address", "127.0.0.1"],

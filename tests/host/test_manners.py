@@ -10,7 +10,6 @@ import resource
 import signal
 import subprocess
 import sys
-import sysconfig
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,12 +17,12 @@ from typing import Any
 
 import pytest
 import typer
+from command_line import ROOTLET
 from rootlet_host import catalogue
 from rootlet_host.app import COMMANDS, app
 from store_help import Runner
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-ROOTLET = Path(sysconfig.get_path("scripts")) / "rootlet"
 # Says so as soon as `main` runs: before, while Python itself starts, nobody can catch Ctrl-C.
 WHEN_STARTED = """
 import sys

@@ -8,7 +8,6 @@ import random
 import shutil
 import signal
 import subprocess
-import sysconfig
 import threading
 import time
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from typing import Any
 import certifi
 import pytest
 import serial.tools.list_ports
+from command_line import ROOTLET
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -35,7 +35,6 @@ from rootlet_host.signing import new_publisher_key, publisher_certificate, sign_
 from rootlet_host.store import StoreFormatError, anchors_from_certificates, build_store
 from store_help import Runner
 
-ROOTLET = Path(sysconfig.get_path("scripts")) / "rootlet"
 Make = Callable[..., VirtualBoard]
 # Some roots that certifi lists have serial numbers that cryptography does not like.
 pytestmark = pytest.mark.filterwarnings("ignore:Parsed a serial number")

@@ -8,12 +8,12 @@ import random
 import signal
 import subprocess
 import sys
-import sysconfig
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from command_line import ROOTLET
 from mpremote.transport import TransportExecError
 from mpremote.transport_serial import SerialTransport
 from rootlet_host.board.flash import parse_size
@@ -23,7 +23,6 @@ from rootlet_host.board.virtual import VirtualBoard
 from rootlet_host.errors import HostError, UsageError
 from rootlet_host.interpreter import find_micropython
 
-ROOTLET = Path(sysconfig.get_path("scripts")) / "rootlet"
 Make = Callable[..., VirtualBoard]
 
 

@@ -145,10 +145,7 @@ def test_connect_brings_the_modem_up_by_itself(root: pki.Authority, cafile: Path
 @pytest.mark.servers
 def test_mqtt_over_tls_with_mosquitto(root: pki.Authority, cafile: Path, tmp_path: Path) -> None:
     message = "21.5 °C " * 4
-    identity = root.issue(HOST)
-    certificate, key = tmp_path / "server.pem", tmp_path / "server.key"
-    certificate.write_bytes(identity.chain_pem)
-    key.write_bytes(identity.key_pem)
+    certificate, key = root.issue(HOST).write(tmp_path, "server")
     with mosquitto(tmp_path, f"certfile {certificate}", f"keyfile {key}") as (port, _), PtyModem(NAMES) as modem:
         result = run_device_json(
             SCRIPTS / "mqtt.py",

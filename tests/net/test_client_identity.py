@@ -212,9 +212,7 @@ def test_certificate_that_the_server_refuses_is_named_as_the_cause(
 @pytest.fixture
 def credentials(root: pki.Authority, clients: pki.Authority, tmp_path: Path) -> Path:
     """A folder with what a server program needs: server.pem, server.key, clients.pem."""
-    server = root.issue(HOST)
-    tmp_path.joinpath("server.pem").write_bytes(server.chain_pem)
-    tmp_path.joinpath("server.key").write_bytes(server.key_pem)
+    root.issue(HOST).write(tmp_path, "server")
     tmp_path.joinpath("clients.pem").write_bytes(clients.pem)
     return tmp_path
 

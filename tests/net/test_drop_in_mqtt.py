@@ -51,15 +51,8 @@ def talk(request: pytest.FixtureRequest, cafile: Path, firmware: Firmware) -> Ta
     return run
 
 
-def identity_files(folder: Path, identity: pki.Issued, name: str) -> tuple[str, str]:
-    certificate, key = folder / f"{name}.pem", folder / f"{name}.key"
-    certificate.write_bytes(identity.chain_pem)
-    key.write_bytes(identity.key_pem)
-    return str(certificate), str(key)
-
-
 def settings(folder: Path, identity: pki.Issued) -> list[str]:
-    certificate, key = identity_files(folder, identity, "broker")
+    certificate, key = identity.write(folder, "broker")
     return [f"certfile {certificate}", f"keyfile {key}"]
 
 
@@ -96,7 +89,7 @@ def test_a_broker_that_demands_a_certificate_gets_it(talk: Talk, root: pki.Autho
     devices = pki.make_ca("devices")
     tmp_path.joinpath("devices.pem").write_bytes(devices.pem)
     demand = [f"cafile {tmp_path}/devices.pem", "require_certificate true", "use_identity_as_username true"]
-    certificate, key = identity_files(tmp_path, devices.issue("board-7", usage=None), "board")
+    certificate, key = map(str, devices.issue("board-7", usage=None).write(tmp_path, "board"))
     with mosquitto(tmp_path, *settings(tmp_path, root.issue(LOCALHOST)), *demand) as (port, broker):
         assert_talked(talk(port, context={"client_cert": certificate, "client_key": key}))
         assert "u'board-7'" in broker.log

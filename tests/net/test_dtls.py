@@ -84,9 +84,8 @@ def gnutls(tmp_path_factory: pytest.TempPathFactory) -> Serve:
         port = free_port(socket.SOCK_DGRAM)
         command = [server, "--udp", "--echo", "-p", str(port), "--disable-client-cert", *options]
         if identity is not None:
-            folder.joinpath("chain.pem").write_bytes(identity.chain_pem)
-            folder.joinpath("key.pem").write_bytes(identity.key_pem)
-            command += ["--x509certfile", str(folder / "chain.pem"), "--x509keyfile", str(folder / "key.pem")]
+            chain, key = identity.write(folder, "server")
+            command += ["--x509certfile", str(chain), "--x509keyfile", str(key)]
         env = {**os.environ, **(environment or {})}
         # Its output is complete only at its end, so whether it runs is asked of the port.
         with daemon(*command, port=None, log=folder / "log", env=env):
@@ -107,10 +106,8 @@ def openssl(tmp_path_factory: pytest.TempPathFactory) -> Serve:
         port = free_port(socket.SOCK_DGRAM)
         command = [server, "s_server", "-dtls1_2", "-accept", f"127.0.0.1:{port}", "-quiet", *options]
         if identity is not None:
-            folder.joinpath("chain.pem").write_bytes(identity.chain_pem)
-            folder.joinpath("key.pem").write_bytes(identity.key_pem)
-            command += ["-cert", str(folder / "chain.pem"), "-cert_chain", str(folder / "chain.pem")]
-            command += ["-key", str(folder / "key.pem")]
+            chain, key = identity.write(folder, "server")
+            command += ["-cert", str(chain), "-cert_chain", str(chain), "-key", str(key)]
         env = {**os.environ, **(environment or {})}
         with daemon(*command, port=None, log=folder / "log", stdin=subprocess.PIPE, env=env):
             wait_for_udp(port)

@@ -6,6 +6,7 @@ import datetime
 import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -68,6 +69,13 @@ class Issued:
         """What a server sends: this certificate, then those above it."""
         above = b"".join(c.public_bytes(serialization.Encoding.PEM) for c in self.intermediates)
         return self.pem + above
+
+    def write(self, folder: Path, name: str) -> tuple[Path, Path]:
+        """For programs that take files: the paths of NAME.pem, which has the chain, and NAME.key."""
+        chain, key = folder / f"{name}.pem", folder / f"{name}.key"
+        chain.write_bytes(self.chain_pem)
+        key.write_bytes(self.key_pem)
+        return chain, key
 
 
 @dataclass

@@ -71,12 +71,13 @@ def http_response(body: bytes = b"hello") -> bytes:
     return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s" % (len(body), body)
 
 
-def read_request(stream: ssl.SSLSocket) -> bytes:
+def read_request(stream: socket.socket) -> bytes:
+    """All up to the end of the request's head, or nothing if the client goes away before."""
     request = b""
     while b"\r\n\r\n" not in request:
         more = stream.recv(4096)
         if not more:
-            break
+            return b""
         request += more
     return request
 

@@ -28,9 +28,7 @@ def web(tmp_path: Path) -> Path:
 @pytest.fixture
 def nginx(tmp_path: Path, web: Path, root: pki.Authority) -> Iterator[tuple[int, int]]:
     """(port of http, port of https) of an nginx that serves the folder `web` and logs to access.log."""
-    identity = root.issue("127.0.0.1")
-    (tmp_path / "chain.pem").write_bytes(identity.chain_pem)
-    (tmp_path / "key.pem").write_bytes(identity.key_pem)
+    chain, key = root.issue("127.0.0.1").write(tmp_path, "server")
     http, https = free_ports(2)
     tmp_path.joinpath("nginx.conf").write_text(
         f"""
@@ -43,7 +41,7 @@ def nginx(tmp_path: Path, web: Path, root: pki.Authority) -> Iterator[tuple[int,
             server {{ listen 127.0.0.1:{http}; root {web}; }}
             server {{
                 listen 127.0.0.1:{https} ssl; root {web};
-                ssl_certificate {tmp_path}/chain.pem; ssl_certificate_key {tmp_path}/key.pem;
+                ssl_certificate {chain}; ssl_certificate_key {key};
             }}
         }}
         """

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 
 from support.pki import Issued
-from support.servers import Server, server_context
+from support.servers import Server, read_request, server_context
 
 from .conftest import etag
 
@@ -33,12 +33,9 @@ class Site:
         self.ranges = True
 
     def respond(self, stream: socket.socket) -> None:
-        request = b""
-        while b"\r\n\r\n" not in request:
-            more = stream.recv(4096)
-            if not more:
-                return
-            request += more
+        request = read_request(stream)
+        if not request:
+            return
         path, headers = parse(request)
         self.requests.append((path, headers))
         if path in self.redirects:

@@ -213,11 +213,7 @@ class Bench(Workbench):
 
     @contextlib.contextmanager
     def _datagram_server(self, chain: str) -> Iterator[int]:
-        identity = self.identities[chain]
-        pem = self.folder / f"datagrams-{chain}.pem"
-        pem.write_bytes(identity.chain_pem)
-        key = self.folder / f"datagrams-{chain}-key.pem"
-        key.write_bytes(identity.key_pem)
+        pem, key = self.identities[chain].write(self.folder, f"datagrams-{chain}")
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
             probe.bind(("127.0.0.1", 0))
             port: int = probe.getsockname()[1]

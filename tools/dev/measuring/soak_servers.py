@@ -261,9 +261,7 @@ class Servers:
             return
         for number, (name, (job, host, expect)) in enumerate(names.items()):
             identity = self.roots["RSA-2048"].issue(host, key="RSA-2048")
-            chain, key = self._folder / f"dtls{number}.pem", self._folder / f"dtls{number}.key"
-            chain.write_bytes(identity.chain_pem)
-            key.write_bytes(identity.key_pem)
+            chain, key = identity.write(self._folder, f"dtls{number}")
             port = free_port(socket.SOCK_DGRAM)  # of plain CoAP; DTLS takes the next
             command = [server, "-A", "127.0.0.1", "-p", str(port), "-c", str(chain), "-j", str(key), "-n"]
             self._stack.enter_context(daemon(*command, port=None, log=self._folder / f"dtls{number}.log"))
