@@ -4,6 +4,7 @@ from micropython import const
 
 _MAX_LINE = const(4096)
 _MAX_HEAD = const(16384)
+_FIELD = const(128)  # what reading a header field takes in memory besides its text
 _MAX_INTERIM = const(8)  # 1xx responses before the real one
 _UNTIL_CLOSE = const(-1)
 _FIRST_CHUNK = const(1)
@@ -129,6 +130,7 @@ class Response:
             if not line:
                 return
             name, colon, value = line.partition(b":")
+            self._room -= _FIELD
             if not colon or not name or name != name.strip():
                 self._refuse("header")
             name = _text(name).lower()

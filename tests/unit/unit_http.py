@@ -221,6 +221,14 @@ def test_a_header_of_a_hundred_kilobytes_is_refused_without_reading_it():
         assert connection.closed
 
 
+def test_a_head_of_very_many_fields_is_refused_although_it_is_short():
+    # In a dict of a board each takes ten times what it takes on the wire.
+    fields = [b"%x:\r\n" % i for i in range(2000)]
+    assert len(b"".join(fields)) < 12_000
+    refused(HTTPError, OK + b"".join(fields) + b"\r\n")
+    assert len(Response(Connection(OK + b"".join(fields[:100]) + b"\r\n")).headers) == 100
+
+
 def test_header_lines_up_to_the_limit_are_read():
     assert len(Response(Connection(OK + b"A: " + b"x" * 4000 + b"\r\n\r\n")).headers["a"]) == 4000
 
