@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from ..output import plain
+
 # Runs on every MicroPython from v1.20 on.
 _QUESTION = """
 def _identify():
@@ -110,6 +112,10 @@ class BoardInfo:
         return asdict(self)
 
 
+def _text(value: Any) -> str | None:
+    return None if value is None else plain(str(value))
+
+
 def question() -> str:
     """The program that asks; its output is for `parse`."""
     return _QUESTION
@@ -121,28 +127,30 @@ def parse(port: str, answer: dict[str, Any]) -> BoardInfo:
     mpy = int(answer["mpy"])
     architecture = mpy >> 10
     path, sequence, digest = answer["store"] or (None, None, None)
+    heap_free, heap_total = map(int, answer["heap"])
+    flash_free, flash_total = map(int, answer["flash"])
     return BoardInfo(
         port=port,
         version=(version[0], version[1], version[2]),
         version_text=".".join(str(part) for part in version) + (f"-{answer['suffix']}" if answer["suffix"] else ""),
-        machine=answer["machine"],
-        platform=answer["platform"],
+        machine=plain(str(answer["machine"])),
+        platform=plain(str(answer["platform"])),
         mpy_version=f"{mpy & 0xFF}.{mpy >> 8 & 3}" if mpy else "",
         mpy_architecture=_ARCHITECTURES[architecture] if architecture < len(_ARCHITECTURES) else None,
-        has_tls=answer["tls"],
-        mbedtls_version=(answer["mbedtls"].split() or [""])[-1],
-        has_verify_callback=answer["verify_callback"],
-        has_deflate=answer["deflate"],
-        has_sha256=answer["sha256"],
-        has_urandom=answer["urandom"],
-        heap_free=answer["heap"][0],
-        heap_total=answer["heap"][1],
-        root=answer["root"],
-        flash_free=answer["flash"][0] if answer["flash"][0] <= answer["flash"][1] else 0,  # see Board.space
-        flash_total=answer["flash"][1],
-        unique_id=answer["id"],
-        rootlet_version=answer["rootlet"],
-        store_path=path,
-        store_sequence=sequence,
-        store_digest=digest,
+        has_tls=bool(answer["tls"]),
+        mbedtls_version=plain((answer["mbedtls"].split() or [""])[-1]),
+        has_verify_callback=bool(answer["verify_callback"]),
+        has_deflate=bool(answer["deflate"]),
+        has_sha256=bool(answer["sha256"]),
+        has_urandom=bool(answer["urandom"]),
+        heap_free=heap_free,
+        heap_total=heap_total,
+        root=str(answer["root"]),
+        flash_free=flash_free if flash_free <= flash_total else 0,  # see Board.space
+        flash_total=flash_total,
+        unique_id=plain(str(answer["id"])),
+        rootlet_version=_text(answer["rootlet"]),
+        store_path=_text(path),
+        store_sequence=None if sequence is None else int(sequence),
+        store_digest=_text(digest),
     )

@@ -22,6 +22,8 @@ _WRITE_TIMEOUT_S = 10.0
 _QUIET_S = 0.1
 # Bytes that the raw REPL sends within a command of its own arrive within this, or something is wrong.
 _REPLY_TIMEOUT_S = 10.0
+# What one answer may have, if nothing else is known of it: some 90 s at 115,200 bit/s.
+MAX_ANSWER_BYTES = 1 << 20
 
 
 class LinkError(HostError):
@@ -29,6 +31,17 @@ class LinkError(HostError):
 
     def __init__(self, message: str, *, remedy: str = "reset the board and try again", **options: Any) -> None:
         super().__init__(message, remedy=remedy, **options)
+
+
+@contextlib.contextmanager
+def understood(port: str) -> Iterator[None]:
+    """What is inside makes something of a board's answer, so that whatever fails there is the answer's fault."""
+    try:
+        yield
+    except (
+        ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError, SyntaxError, TypeError, ValueError,
+    ) as error:  # fmt: skip
+        raise LinkError(f"the board on {port} gave an answer that is no value") from error
 
 
 class _Port:
@@ -138,8 +151,13 @@ class Link(SerialTransport):  # type: ignore[misc]  # mpremote has no types
         timeout: float | None = 10,
         data_consumer: Callable[[bytes], None] | None = None,
         timeout_overall: float | None = None,
+        max_bytes: int = MAX_ANSWER_BYTES,
     ) -> bytes:
-        """As mpremote's, but with `data_consumer` the pieces may be longer than a byte."""
+        """As mpremote's, but with `data_consumer` the pieces may be longer than a byte, and there is a limit to them.
+
+        Raises TransportError behind `max_bytes` without the `ending`.
+        """
+        consumed = 0
         now = time.monotonic()
         overall = now + timeout_overall if timeout_overall is not None else None
         quiet = now + timeout if timeout is not None else None
@@ -152,7 +170,10 @@ class Link(SerialTransport):  # type: ignore[misc]  # mpremote has no types
                     return ending
                 return found
             if data_consumer is not None and self.port.waiting >= len(ending):
+                consumed += self.port.waiting - len(ending) + 1
                 data_consumer(self.port.take(self.port.waiting - len(ending) + 1))
+            if consumed + self.port.waiting > max_bytes:
+                raise TransportError(f"it sends more than {max_bytes} bytes")
             searched = self.port.waiting
             if self.port.fill():
                 quiet = time.monotonic() + timeout if timeout is not None else None

@@ -12,8 +12,10 @@ from typing import Any
 from cryptography import x509
 
 from ..errors import HostError
+from ..output import plain
 from ..signing import SignatureError, verify_store
 from ..store.format import Store, decode_store
+from .link import understood
 from .store_on_board import StoreOnBoard, StoresOnBoard, stores_on_board
 from .transport import Board, BoardError, BoardInfo, LinkError
 
@@ -167,14 +169,15 @@ def push(
         sent = board.send(data, lambda done, total: report("sending", done, total))
         board.run("_file.close()")
         report("reading back", len(data), len(data))
-        arrived = bytes(_values(board, _HASH % len(data))[-1])
+        arrived = _values(board, _HASH % len(data))[-1]
         if arrived != hashlib.sha256(_PENDING + data[len(_PENDING) :]).digest():
             raise HostError(
                 f"the store did not arrive on {info.port} as it was sent", remedy="try again, check the cable"
             )
         seconds = time.monotonic() - start
         report("checking", len(data), len(data))
-        kind, message, remedy, number = _values(board, _COMMIT % rollback)[-1]
+        with understood(info.port):
+            kind, message, remedy, number = _values(board, _COMMIT % rollback)[-1]
         if number == _ENOSPC:
             raise _full(info.port)
         if kind:
@@ -260,10 +263,8 @@ def _require_space(board: Board, data: bytes, there: StoresOnBoard) -> None:
 def _values(board: Board, code: str) -> list[Any]:
     """The values that `code` prints, one a line."""
     lines = board.run(code, timeout_s=_COMMIT_TIMEOUT_S).strip().splitlines()
-    try:
+    with understood(board.port):
         return [ast.literal_eval(line) for line in lines if line] or [None]
-    except (ValueError, SyntaxError) as error:
-        raise LinkError(f"the board on {board.port} gave an answer that is no value") from error
 
 
 def _refusal(port: str, kind: str, message: str, remedy: str) -> HostError:
@@ -292,14 +293,20 @@ def _self_test(board: Board, path: str, store: Store) -> tuple[Check, ...]:
     try:
         results = _values(board, _SELF_TEST % (path, _SAMPLE))
     except BoardError as error:
-        raise HostError(f"the store is in force, but the self-test failed: {error.message}") from error
+        raise HostError(
+            f"the store is in force, but the self-test failed: {error.message}", remedy=error.remedy
+        ) from error
     checks: list[Check] = []
-    for name, state, detail in results:
-        if name == "store":
-            if detail != (store.header.sequence, store.digest.hex()):
-                raise HostError(f"the board on {board.port} accepted the store but uses sequence {detail[0]}")
-            detail = f"sequence {detail[0]} is in force"
-        elif name == "anchors":
-            detail = f"{detail[0]} of {sum(detail)} sampled anchors load into Mbed TLS"
-        checks.append(Check(str(name), str(state), str(detail)))
+    with understood(board.port):
+        for name, state, detail in results:
+            if name == "store":
+                if detail != (store.header.sequence, store.digest.hex()):
+                    raise HostError(
+                        f"the board on {board.port} accepted the store but uses sequence {detail[0]}",
+                        remedy="reset the board; if that does not help, deploy rootlet again",
+                    )
+                detail = f"sequence {detail[0]} is in force"
+            elif name == "anchors":
+                detail = f"{detail[0]} of {sum(detail)} sampled anchors load into Mbed TLS"
+            checks.append(Check(plain(str(name)), plain(str(state)), plain(str(detail))))
     return tuple(checks)

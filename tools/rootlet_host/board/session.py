@@ -10,12 +10,17 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from ..errors import HostError
-from .link import Link, LinkError
+from .link import MAX_ANSWER_BYTES, Link, LinkError, understood
 from .ports import resolve_port
 
 _PROMPT_PATIENCE_S = 0.3
 _LEAVE_TIMEOUT_S = 3.0
 _Session = TypeVar("_Session", bound="Session")
+_Value = TypeVar("_Value")
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
 
 
 class BoardError(HostError):
@@ -27,7 +32,7 @@ class BoardError(HostError):
 
     def __init__(self, port: str, output: str, traceback: str) -> None:
         last = (traceback.strip().splitlines() or ["no message"])[-1]
-        super().__init__(f"the board on {port} says: {last}")
+        super().__init__(f"the board on {port} says: {last}", remedy="reset the board and try again")
         self.output = output
         self.traceback = traceback
         self.kind = last.partition(":")[0].strip()
@@ -147,12 +152,17 @@ class Session:
         return said.decode(errors="replace").replace("\r\n", "\n")
 
     def run(
-        self, code: str | bytes, *, timeout_s: float | None = None, on_output: Callable[[str], None] | None = None
+        self,
+        code: str | bytes,
+        *,
+        timeout_s: float | None = None,
+        on_output: Callable[[str], None] | None = None,
+        max_bytes: int = MAX_ANSWER_BYTES,
     ) -> str:
         """Run `code` and return what it prints, with plain line feeds.
 
-        `timeout_s` is how long the board may be silent (default: the connection's). `on_output` gets the output in
-        pieces as it comes.
+        `timeout_s` is how long the board may be silent (default: the connection's), `max_bytes` how much it may print.
+        `on_output` gets the output in pieces as it comes.
         """
         link = self._open_link
         said = bytearray()
@@ -168,7 +178,10 @@ class Session:
                 self.interrupt()
             link.exec_raw_no_follow(code)
             patience_s = self._timeout_s if timeout_s is None else timeout_s
-            if link.read_until(1, b"\x04", timeout=patience_s, data_consumer=consume) != b"\x04":
+            ending = link.read_until(
+                1, b"\x04", timeout=patience_s, data_consumer=consume, max_bytes=max(max_bytes, MAX_ANSWER_BYTES)
+            )
+            if ending != b"\x04":
                 raise LinkError(
                     f"the board on {link.device} has been silent for {patience_s:g} s", remedy="reset the board"
                 )
@@ -178,13 +191,16 @@ class Session:
             raise BoardError(link.device, output, error[:-1].decode(errors="replace").replace("\r\n", "\n"))
         return output
 
-    def evaluate(self, expression: str, *, timeout_s: float | None = None) -> Any:
-        """The value of `expression`, which must be one that Python's literals can express."""
+    def evaluate(
+        self, expression: str, convert: Callable[[Any], _Value] = _as_it_is, *, timeout_s: float | None = None
+    ) -> _Value:
+        """The value of `expression`, which must be one that Python's literals can express.
+
+        `convert` makes what is wanted of it. What it raises of an answer is the board's fault.
+        """
         answer = self.run(f"print(repr({expression}))", timeout_s=timeout_s).strip()
-        try:
-            return ast.literal_eval(answer)
-        except (ValueError, SyntaxError) as error:
-            raise LinkError(f"the board on {self.port} gave an answer that is no value: {answer[:80]!r}") from error
+        with understood(self.port):
+            return convert(ast.literal_eval(answer))
 
     def _forget(self) -> None:
         """The board starts over: nothing that was put into its memory is there any more."""

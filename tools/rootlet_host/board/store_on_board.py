@@ -7,7 +7,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..errors import HostError
-from .transport import Board, LinkError
+from ..output import plain
+from .link import understood
+from .transport import Board
 
 DEFAULT_PATH = "certs/roots.rtlt"
 # States of a store file, in the words of the device's slots.py.
@@ -106,11 +108,13 @@ def stores_on_board(board: Board, path: str | None = None) -> StoresOnBoard:
             f"rootlet is not installed on the board on {board.port}",
             remedy="install it with: rootlet deploy" if info.has_tls else "its firmware has no module tls",
         )
-    configured, unsigned = _value(board, _CONFIGURED)
+    with understood(board.port):
+        configured, unsigned = map(str, _value(board, _CONFIGURED))
     base = path or (configured if str(configured).endswith(".rtlt") else None) or info.path(DEFAULT_PATH)
-    found, publishers = _value(board, _LIST % (base, unsigned))
-    stores = tuple(_store(*entry) for entry in found)
-    return StoresOnBoard(base, unsigned, stores, tuple(publishers))
+    with understood(board.port):
+        found, publishers = _value(board, _LIST % (base, unsigned))
+        stores = tuple(_store(*entry) for entry in found)
+        return StoresOnBoard(base, unsigned, stores, tuple(map(_bytes, publishers)))
 
 
 def pull(board: Board, store: StoreOnBoard) -> bytes:
@@ -123,13 +127,26 @@ def _store(
 ) -> StoreOnBoard:
     signed, fault = rest
     return StoreOnBoard(
-        path, state, sequence, issued, until, anchors, size, bytes(digest).hex(), bool(signed), str(fault)
+        str(path),
+        str(state),
+        int(sequence),
+        int(issued),
+        int(until),
+        int(anchors),
+        int(size),
+        _bytes(digest).hex(),
+        bool(signed),
+        plain(str(fault)),
     )
+
+
+def _bytes(value: Any) -> bytes:
+    if not isinstance(value, bytes):
+        raise TypeError("not bytes")
+    return value
 
 
 def _value(board: Board, code: str) -> Any:
     answer = board.run(code, timeout_s=60).strip().splitlines()
-    try:
+    with understood(board.port):
         return ast.literal_eval(answer[-1])
-    except (ValueError, SyntaxError, IndexError) as error:
-        raise LinkError(f"the board on {board.port} gave an answer that is no value") from error

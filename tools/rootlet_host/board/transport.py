@@ -9,11 +9,12 @@ import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from ..errors import HostError
 from . import identity, upload
 from .identity import BoardInfo
-from .link import LinkError
+from .link import LinkError, understood
 from .ports import AttachedPort, attached_ports, resolve_port
 from .session import BoardError, Session
 
@@ -33,6 +34,7 @@ Progress = Callable[[int, int], None]
 """`progress(done, total)` in bytes."""
 
 _PART = ".part"
+_MAX_FILE_BYTES = 64 << 20  # more than any board's flash
 _LEAST_LITTLEFS_BLOCK = 4096
 _ENOENT, _EEXIST, _EISDIR, _ENOSPC = 2, 17, 21, 28
 
@@ -98,6 +100,18 @@ class Space:
         return -(-(size + size // 500) // self.block_bytes) * self.block_bytes
 
 
+def _entries(answer: Any) -> list[tuple[str, bool, int]]:
+    return sorted((str(name), bool(folder), int(size)) for name, folder, size in answer)
+
+
+def _space(answer: Any) -> Space:
+    block, fragment, total, free = map(int, answer)
+    if block <= 0:
+        raise ValueError("no block size")
+    # littlefs counts blocks that two files share twice: when it is nearly full, what is left is below zero.
+    return Space(block, (fragment or block) * (free if free <= total else 0))
+
+
 class Board(Session):
     """A board to run code on and to move files to and from. See `Session` for how to open it."""
 
@@ -113,10 +127,8 @@ class Board(Session):
         """What the board is. Asked once; `again` asks anew, since free memory changes."""
         if self._info is None or again:
             answer = self.run(identity.question()).strip().splitlines()
-            try:
+            with understood(self.port):
                 self._info = identity.parse(self.port, ast.literal_eval(answer[-1]))
-            except (ValueError, SyntaxError, KeyError, IndexError, TypeError) as error:
-                raise LinkError(f"the board on {self.port} does not say what it is") from error
         return self._info
 
     def put(self, data: bytes, path: str, progress: Progress | None = None) -> Transfer:
@@ -169,7 +181,7 @@ class Board(Session):
         """The content of the file `path`, checked against its SHA-256 on the board."""
         self._load_helpers()
         try:
-            size = int(self.evaluate(f"__import__('os').stat({path!r})[6]"))
+            size = self.evaluate(f"__import__('os').stat({path!r})[6]", int)
             received: list[bytes] = []
             rest = ""
 
@@ -186,6 +198,7 @@ class Board(Session):
                 f" while True:\n  _d = _f.read({step})\n  if not _d: break\n  _k()\n"
                 "  print(str(b2a_base64(_d), 'ascii'), end='')\ndel _d",
                 on_output=consume,
+                max_bytes=min(2 * size, _MAX_FILE_BYTES),
             )
         except BoardError as error:
             raise self._file_error(error, path) from error
@@ -203,7 +216,7 @@ class Board(Session):
         """
         self._load_helpers()
         try:
-            return bytes(self.evaluate(f"_h({path!r})")).hex()
+            return self.evaluate(f"_h({path!r})", bytes.hex)
         except BoardError as error:
             if error.errno == _ENOENT:
                 return None
@@ -225,10 +238,9 @@ class Board(Session):
         """`(name, is a directory, size in bytes)` of what is in `path` (default: the current directory), sorted."""
         code = "[(e[0], e[1] == 0x4000, e[3] if len(e) > 3 else 0) for e in __import__('os').ilistdir(%s)]"
         try:
-            entries = self.evaluate(code % (repr(path) if path else ""))
+            return self.evaluate(code % (repr(path) if path else ""), _entries)
         except BoardError as error:
             raise self._file_error(error, path) from error
-        return sorted((str(name), bool(folder), int(size)) for name, folder, size in entries)
 
     def make_directories(self, path: str) -> None:
         """Make the directory `path` and those above it, as far as they are missing."""
@@ -244,9 +256,7 @@ class Board(Session):
     def space(self) -> Space:
         """What is free on the board's internal file system now."""
         root = self.identify().root
-        block, fragment, total, free = self.evaluate(f"[__import__('os').statvfs({root!r})[i] for i in (0, 1, 2, 4)]")
-        # littlefs counts blocks that two files share twice: when it is nearly full, what is left is below zero.
-        return Space(int(block), int((fragment or block) * (free if free <= total else 0)))
+        return self.evaluate(f"[__import__('os').statvfs({root!r})[i] for i in (0, 1, 2, 4)]", _space)
 
     def free_bytes(self) -> int:
         """How many bytes are free on the board's internal file system now."""

@@ -14,9 +14,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from ..board.link import understood
 from ..board.push import LEAST_VERSION
 from ..board.store_on_board import DEFAULT_PATH
-from ..board.transport import Board, BoardError, BoardInfo, LinkError
+from ..board.transport import Board, BoardError, BoardInfo
 from ..output import plain
 from .memory import ONE_PIECE_BYTES, TOLERANCE, Sample, outside_python_heap, predict, rise, samples
 
@@ -76,11 +77,15 @@ def examine(board: Board, target: Target | None = None, show: Callable[[Line], N
     """
     board.soft_reset()
     diagnosis = Diagnosis(board.identify(again=True), host=str(target) if target else None)
-    for line in _lines(board, diagnosis, target):
+    lines = _lines(board, diagnosis, target)
+    while True:
+        with understood(board.port):
+            line = next(lines, None)
+        if line is None:
+            return diagnosis
         diagnosis.lines.append(line)
         if show is not None:
             show(line)
-    return diagnosis
 
 
 def _lines(board: Board, diagnosis: Diagnosis, target: Target | None) -> Iterator[Line]:
@@ -239,11 +244,11 @@ def _ask_and_hear(board: Board, name: str, question: str, *arguments: Any) -> tu
             return Line(name, FAIL, "the board has not enough memory for this", remedy), ""
         last = error.traceback.strip().splitlines()[-1]
         return Line(name, FAIL, plain(last), "deploy rootlet again: rootlet deploy"), error.output
-    try:
+    with understood(board.port):
         state, text, remedy, data = ast.literal_eval(printed.strip().splitlines()[-1])
-    except (ValueError, SyntaxError, IndexError) as error:
-        raise LinkError(f"the board on {board.port} gave an answer that is no value") from error
-    return Line(name, str(state), plain(str(text)), plain(str(remedy)), dict(data or {})), printed
+        if state not in (OK, WARN, FAIL):
+            raise ValueError("no state of a check")
+        return Line(name, str(state), plain(str(text)), plain(str(remedy)), dict(data or {})), printed
 
 
 def _loopback_identity() -> tuple[bytes, bytes, bytes]:
