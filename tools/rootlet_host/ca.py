@@ -19,7 +19,7 @@ from cryptography.x509.oid import AuthorityInformationAccessOID
 
 from .errors import HostError, UsageError
 from .output import plain
-from .store.anchors import UnfitCertificateError, anchor_from_certificate, time_text, validity
+from .store.anchors import UnfitCertificateError, anchor_from_certificate, describe_name, time_text, validity
 from .store.builder import build_store, read_store
 from .store.format import Anchor, Kind, Store, certificate_fields, decode_store, der_element, index_key
 from .store.hosts import CIPHERS, Host, connection_fault, prove, read_chain
@@ -298,11 +298,8 @@ def _issuer_url(certificate: x509.Certificate) -> str:
 
 
 def plain_name(name: x509.Name) -> str:
-    """A name for people: the common name, else the organisation, else all of it."""
-    for oid in (x509.NameOID.COMMON_NAME, x509.NameOID.ORGANIZATIONAL_UNIT_NAME, x509.NameOID.ORGANIZATION_NAME):
-        for attribute in name.get_attributes_for_oid(oid):
-            return plain(attribute.value if isinstance(attribute.value, str) else attribute.value.hex())
-    return plain(name.rfc4514_string()) or "(no name)"
+    """A stranger's name for people and terminals."""
+    return plain(describe_name(name))
 
 
 # Stores

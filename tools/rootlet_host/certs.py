@@ -230,17 +230,27 @@ def general_name(host: str) -> x509.DNSName | x509.IPAddress:
 # Files
 
 
-def load_identity(certificate_path: Path, key_path: Path | None = None) -> Identity:
-    """Certificate and key that belong together; the key is NAME.key beside NAME.pem if no path is given."""
+def load_identity(certificate_path: Path, key_path: Path | None = None, *, option: str = "--key") -> Identity:
+    """Certificate and key that belong together, see `key_beside` and `pair`."""
+    key_path = key_beside(certificate_path, key_path)
+    return pair(single_certificate(certificate_path, "the certificate"), certificate_path, key_path, option=option)
+
+
+def key_beside(certificate_path: Path, key_path: Path | None) -> Path:
+    """The path of a certificate's key: NAME.key beside NAME.pem if none is given."""
     path = key_path or certificate_path.with_suffix(".key")
     if path == certificate_path:
         raise UsageError(f"{path} is the key", remedy="name the certificate, NAME.pem")
-    certificate = single_certificate(certificate_path, "the certificate")
-    key = load_key(path)
+    return path
+
+
+def pair(certificate: x509.Certificate, certificate_path: Path, key_path: Path, *, option: str) -> Identity:
+    """A certificate that was read, and its key; `option` is where the user names another key."""
+    key = load_key(key_path)
     if key.public_key() != certificate.public_key():
         raise UsageError(
-            f"the key {path} does not belong to the certificate {certificate_path}",
-            remedy="name the right one with --ca-key",
+            f"the key {key_path} does not belong to the certificate {certificate_path}",
+            remedy=f"name the right one with {option}",
         )
     return Identity(certificate, key)
 
@@ -268,4 +278,4 @@ def load_ca(certificate_path: Path, key_path: Path | None = None) -> Identity:
         )
     if not list(certificate.subject):
         raise UsageError(f"the CA {certificate_path} has no name, so nobody could find it")
-    return load_identity(certificate_path, key_path)
+    return load_identity(certificate_path, key_path, option="--ca-key")

@@ -14,7 +14,6 @@ from cryptography.hazmat.primitives import serialization
 from .ca import examine, load_anchors, plain_name
 from .errors import HostError, UsageError
 from .files import read_file
-from .output import plain, remark
 from .store.format import Anchor, certificate_fields
 from .store.hosts import parse_host
 
@@ -36,12 +35,11 @@ def pin_of(spki: bytes) -> str:
     return "sha256//" + base64.b64encode(hashlib.sha256(spki).digest()).decode()
 
 
-def pins_of_server(what: str, sources: list[str]) -> list[Pin]:
-    """The pins of every chain that the server shows, each from the server's certificate to the root, each once."""
+def pins_of_server(what: str, sources: list[str]) -> tuple[list[Pin], list[str]]:
+    """(the pins of every chain that the server shows, each from the server's certificate to the root, each once; notes
+    on the sources)."""
     host = parse_host(what, "HOST")
     anchors, notes = load_anchors(sources)
-    for note in notes:
-        remark(f"note: {plain(note)}")
     pins: dict[Pin, None] = {}
     for chain in examine(host, anchors):
         if chain.fault:
@@ -52,7 +50,7 @@ def pins_of_server(what: str, sources: list[str]) -> list[Pin]:
             pins[Pin(role, plain_name(certificate.subject), pin_of(_spki(certificate)))] = None
         if not _is_last(route.anchor, route.certificates):
             pins[Pin("root", _name_of(route.anchor), pin_of(route.anchor.spki))] = None
-    return list(pins)
+    return list(pins), notes
 
 
 def _is_last(anchor: Anchor, certificates: tuple[x509.Certificate, ...]) -> bool:

@@ -41,7 +41,9 @@ def pin(
     elif Path(what).exists() or "/" in what or what.lower().endswith(_ENDINGS):
         raise UsageError(f"there is no file {what}", remedy="name a file, or a server as example.org:443")
     else:
-        pins = pins_of_server(what, sources or [MOZILLA])
+        pins, notes = pins_of_server(what, sources or [MOZILLA])
+        for note in notes:
+            remark(f"note: {plain(note)}")
     if as_json:
         print_json([asdict(found) for found in pins])
         return

@@ -16,10 +16,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from .board.transport import Board, BoardError
-from .certs import Identity
+from .certs import Identity, key_beside, pair
 from .errors import HostError, UsageError
 from .files import read_file, write_atomic
-from .keys import load_key
 from .store.sources import read_source
 
 KEY = "certs/device.key.der"
@@ -87,16 +86,9 @@ def load_client(certificate_path: Path, key_path: Path | None = None) -> Client:
 
     Raises `UsageError` if they do not belong together or no server would accept them.
     """
-    path = key_path or certificate_path.with_suffix(".key")
-    if path == certificate_path:
-        raise UsageError(f"{path} is the key", remedy="name the certificate, NAME.pem")
+    key_path = key_beside(certificate_path, key_path)
     certificates = [entry.certificate for entry in read_source(str(certificate_path)).certificates]
-    identity = Identity(certificates[0], load_key(path))
-    if identity.key.public_key() != identity.certificate.public_key():
-        raise UsageError(
-            f"the key {path} does not belong to the certificate {certificate_path}",
-            remedy="name the right one with --key",
-        )
+    identity = pair(certificates[0], certificate_path, key_path, option="--key")
     for lower, upper in pairwise(certificates):
         try:
             lower.verify_directly_issued_by(upper)

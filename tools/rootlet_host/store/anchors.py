@@ -199,12 +199,17 @@ def _check_self_signed(certificate: x509.Certificate) -> None:
 
 
 def describe_subject(certificate: x509.Certificate) -> str:
-    """A short name for people: the common name, else the organisational unit or organisation, else all of it."""
+    """A short name for people, see `describe_name`."""
+    return describe_name(certificate.subject)
+
+
+def describe_name(name: x509.Name) -> str:
+    """A name for people: the common name, else the organisational unit or organisation, else all of it."""
     for oid in (x509.NameOID.COMMON_NAME, x509.NameOID.ORGANIZATIONAL_UNIT_NAME, x509.NameOID.ORGANIZATION_NAME):
-        if attributes := certificate.subject.get_attributes_for_oid(oid):
+        if attributes := name.get_attributes_for_oid(oid):
             value = attributes[0].value
             return value if isinstance(value, str) else value.hex()
-    return certificate.subject.rfc4514_string() or "(no name)"
+    return name.rfc4514_string() or "(no name)"
 
 
 def describe_key(anchor: Anchor) -> str:
