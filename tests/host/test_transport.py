@@ -312,9 +312,9 @@ def test_the_board_says_what_it_is(board: Board, virtual_board: VirtualBoard) ->
     assert info.has_deflate
     assert info.has_sha256
     assert info.mbedtls_version[0].isdigit()
-    assert 0 < info.heap_free < info.heap_total <= 256 * 1024
-    assert info.flash_total == 1024 * 1024
-    assert 0 < info.flash_free < info.flash_total
+    assert 0 < info.heap_free_bytes < info.heap_total_bytes <= 256 * 1024
+    assert info.flash_total_bytes == 1024 * 1024
+    assert 0 < info.flash_free_bytes < info.flash_total_bytes
     assert len(bytes.fromhex(info.unique_id)) == 8
     assert info.rootlet_version is None
     assert info.store_path is None

@@ -92,11 +92,11 @@ class BoardInfo:
     has_deflate: bool
     has_sha256: bool
     has_urandom: bool
-    heap_free: int
-    heap_total: int
+    heap_free_bytes: int
+    heap_total_bytes: int
     root: str  # the directory that the internal file system is mounted at: "/", on stm32 "/flash"
-    flash_free: int
-    flash_total: int
+    flash_free_bytes: int
+    flash_total_bytes: int
     unique_id: str  # hexadecimal; empty if there is none
     rootlet_version: str | None  # of the device package; None: it is not installed
     store_path: str | None  # of the trust store in force; None: there is none, or no rootlet to ask
@@ -127,8 +127,8 @@ def parse(port: str, answer: dict[str, Any]) -> BoardInfo:
     mpy = int(answer["mpy"])
     architecture = mpy >> 10
     path, sequence, digest = answer["store"] or (None, None, None)
-    heap_free, heap_total = map(int, answer["heap"])
-    flash_free, flash_total = map(int, answer["flash"])
+    heap_free_bytes, heap_total_bytes = map(int, answer["heap"])
+    flash_free_bytes, flash_total_bytes = map(int, answer["flash"])
     return BoardInfo(
         port=port,
         version=(version[0], version[1], version[2]),
@@ -143,11 +143,11 @@ def parse(port: str, answer: dict[str, Any]) -> BoardInfo:
         has_deflate=bool(answer["deflate"]),
         has_sha256=bool(answer["sha256"]),
         has_urandom=bool(answer["urandom"]),
-        heap_free=heap_free,
-        heap_total=heap_total,
+        heap_free_bytes=heap_free_bytes,
+        heap_total_bytes=heap_total_bytes,
         root=str(answer["root"]),
-        flash_free=flash_free if flash_free <= flash_total else 0,  # see Board.space
-        flash_total=flash_total,
+        flash_free_bytes=flash_free_bytes if flash_free_bytes <= flash_total_bytes else 0,  # see Board.space
+        flash_total_bytes=flash_total_bytes,
         unique_id=plain(str(answer["id"])),
         rootlet_version=_text(answer["rootlet"]),
         store_path=_text(path),

@@ -254,4 +254,4 @@ def _describe(store: StoreOnBoard) -> str:
     issued = datetime.fromtimestamp(store.issued_at, timezone.utc).strftime("%Y-%m-%d")
     signed = "signed" if store.signed else "not signed"
     text = f"{store.path}: {store.state}, sequence {store.sequence} of {issued}, {count_of(store.anchors, 'anchor')}, "
-    return text + f"{store.size} bytes, {signed}, digest {store.digest[:16]}"
+    return text + f"{store.size_bytes} bytes, {signed}, digest {store.digest[:16]}"

@@ -57,7 +57,7 @@ del _l
 
 @dataclass(frozen=True)
 class StoreOnBoard:
-    """One store file. Times in seconds since 1970 (0: none); `size` is without what an older store left behind."""
+    """One store file. Times in seconds since 1970 (0: none); `size_bytes` is without what an older one left behind."""
 
     path: str
     state: str  # IN_FORCE, VALID (older than the one in force), PENDING (never accepted) or DAMAGED
@@ -65,7 +65,7 @@ class StoreOnBoard:
     issued_at: int
     not_used_after: int
     anchors: int
-    size: int
+    size_bytes: int
     digest: str  # the header's SHA-256, hexadecimal
     signed: bool
     fault: str  # what is wrong with a damaged one
@@ -94,7 +94,7 @@ class StoresOnBoard:
         """The size of the store that the next one will be written over; 0 if there is none yet."""
         in_force = self.in_force
         free = "b" if in_force is not None and in_force.path.endswith(".a/store.rtlt") else "a"
-        return next((store.size for store in self.stores if store.path.endswith(f".{free}/store.rtlt")), 0)
+        return next((store.size_bytes for store in self.stores if store.path.endswith(f".{free}/store.rtlt")), 0)
 
 
 def stores_on_board(board: Board, path: str | None = None) -> StoresOnBoard:
@@ -119,7 +119,7 @@ def stores_on_board(board: Board, path: str | None = None) -> StoresOnBoard:
 
 def pull(board: Board, store: StoreOnBoard) -> bytes:
     """The bytes of `store`, as they were before it was put on the board."""
-    return board.get(store.path)[: store.size]
+    return board.get(store.path)[: store.size_bytes]
 
 
 def _store(

@@ -163,11 +163,11 @@ class Board(Session):
         """Pass `data` in pieces to the function `_w` on the board, which must take all it gets; the bytes sent."""
         self._load_helpers()
         info = self.identify()
-        bits = upload.window_bits(info.heap_free) if info.has_deflate else None
+        bits = upload.window_bits(info.heap_free_bytes) if info.has_deflate else None
         if bits is not None:
             self.run(upload.INFLATE % bits)
         done = sent = 0
-        for size, expression in upload.pieces(data, upload.chunk_bytes(info.heap_free), bits):
+        for size, expression in upload.pieces(data, upload.chunk_bytes(info.heap_free_bytes), bits):
             # A short count is how the Unix port's files say that the disk is full. Slot files return nothing.
             code = b"_k()\nif _w(" + expression + b") not in (None, %d): raise OSError(%d)" % (size, _ENOSPC)
             self.run(code)
@@ -192,7 +192,7 @@ class Board(Session):
                 if progress is not None and lines:
                     progress(min(size, sum(map(len, received))), size)
 
-            step = min(1536, upload.chunk_bytes(self.identify().heap_free) // 3 * 3)
+            step = min(1536, upload.chunk_bytes(self.identify().heap_free_bytes) // 3 * 3)
             self.run(
                 f"from binascii import b2a_base64\nwith open({path!r}, 'rb') as _f:\n"
                 f" while True:\n  _d = _f.read({step})\n  if not _d: break\n  _k()\n"

@@ -31,17 +31,17 @@ def literal(data: bytes) -> bytes:
     return b"b'" + b"".join([_TABLE[byte] for byte in data]) + b"'"
 
 
-def chunk_bytes(heap_free: int) -> int:
+def chunk_bytes(heap_free_bytes: int) -> int:
     """How much to send at once to a board with so much free heap."""
     size = _MIN_CHUNK_BYTES
-    while size < _MAX_CHUNK_BYTES and 2 * size * _HEAP_PER_CHUNK_BYTE <= heap_free:
+    while size < _MAX_CHUNK_BYTES and 2 * size * _HEAP_PER_CHUNK_BYTE <= heap_free_bytes:
         size *= 2
     return size
 
 
-def window_bits(heap_free: int) -> int:
+def window_bits(heap_free_bytes: int) -> int:
     """The size of the window to pack with, as a power of two: the board keeps such a window while it unpacks."""
-    return 12 if heap_free > 64 * 1024 else 9
+    return 12 if heap_free_bytes > 64 * 1024 else 9
 
 
 def pieces(data: bytes, size: int, packed_bits: int | None) -> Iterator[tuple[int, bytes]]:
