@@ -82,6 +82,26 @@ def test_a_self_signed_server_given_exactly_is_its_own_root(build, tmp_path):
         assert certificates(build(f"localhost:{running.port}", exact=True)) == {server.certificate}
 
 
+@pytest.mark.parametrize(
+    "command", ["store build roots.pem --host-list hosts.txt", "ca find {host} --source roots.pem"]
+)
+def test_a_certificate_that_cannot_be_read_is_one_line(capsys, monkeypatch, tmp_path, roots, command):
+    monkeypatch.chdir(tmp_path)
+    identity = roots[0].issue("localhost")
+    # No version of X.509: OpenSSL sends it all the same.
+    unreadable = identity.der.replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x09", 1)
+    (tmp_path / "server.pem").write_text(identity.key_pem.decode() + ssl.DER_cert_to_PEM_cert(unreadable))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "server.pem")
+    with tls_server(identity, context=context) as server:
+        host = f"localhost:{server.port}"
+        (tmp_path / "hosts.txt").write_text(host)
+        result = Runner(capsys, monkeypatch)(*command.format(host=host).split())
+    assert result.code == 1
+    assert f"{host} sends a certificate that cannot be read" in result.err
+    assert result.err.count("\n") == 1
+
+
 def test_max_keeps_the_roots_that_most_hosts_need(build, roots):
     with (
         tls_server(roots[0].issue("localhost")) as one,

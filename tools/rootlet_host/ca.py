@@ -22,7 +22,7 @@ from .output import plain
 from .store.anchors import UnfitCertificateError, anchor_from_certificate, describe_name, time_text, validity
 from .store.builder import build_store, read_store
 from .store.format import Anchor, Kind, Store, certificate_fields, decode_store, der_element, index_key
-from .store.hosts import CIPHERS, Host, connection_fault, prove, read_chain
+from .store.hosts import Host, connection_fault, prove, read_chains
 from .store.manifest import known_names, manifest
 from .store.sources import SourceCertificate, read_source
 
@@ -127,26 +127,11 @@ def examine(host: Host, anchors: Sequence[Anchor]) -> list[Chain]:
     Raises `HostError` if there is no TLS connection.
     """
     chains: list[Chain] = []
-    complaint = ""
-    for ciphers in CIPHERS:
-        try:
-            sent = read_chain(host, ciphers)
-        except ssl.SSLError as error:
-            complaint = complaint or f"no TLS connection ({error.reason or error})"
-            continue  # no certificate of this kind
-        except ValueError as error:
-            raise HostError(f"{host} sends a certificate that cannot be read: {error}") from error
-        except (OSError, UnicodeError) as error:
-            raise HostError(f"{host}: {connection_fault(error)}", remedy="check host and port") from error
-        if not sent:
-            complaint = complaint or "it sends no certificate"
-        elif not any(chain.sent[0] == sent[0] for chain in chains):
-            chain = follow(sent, anchors)
-            chain.ciphers = ciphers
-            verify(host, chain)
-            chains.append(chain)
-    if not chains:
-        raise HostError(f"{host}: {complaint}", remedy="check host and port, and that the server speaks TLS 1.2")
+    for ciphers, sent in read_chains(host):
+        chain = follow(sent, anchors)
+        chain.ciphers = ciphers
+        verify(host, chain)
+        chains.append(chain)
     return chains
 
 

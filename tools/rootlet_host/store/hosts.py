@@ -91,19 +91,16 @@ def roots_for_hosts(hosts: Iterable[Host], anchors: Sequence[Anchor]) -> HostNee
 
 def _try_host(host: Host, anchors: Sequence[Anchor]) -> tuple[Host, list[Anchor]] | str:
     """(host, anchors it needs), or what went wrong."""
+    try:
+        chains = read_chains(host)
+    except HostError as error:
+        return error.message
     found: dict[Anchor, None] = {}
-    complaint = ""
-    for ciphers in CIPHERS:
-        try:
-            chain = read_chain(host, ciphers)
-        except ssl.SSLError as error:
-            complaint = complaint or f"{host}: no TLS connection ({error.reason or error})"
-            continue  # the host has no certificate of this kind, or speaks no TLS 1.2
-        except (OSError, UnicodeError) as error:
-            return f"{host}: {connection_fault(error)}"
+    for ciphers, chain in chains:
         anchor = find_root(chain, anchors)
         if anchor is None:
-            return f"{host}: none of the sources holds the root of its chain (issuer {_issuer(chain)})"
+            issuer = chain[-1].issuer.rfc4514_string()
+            return f"{host}: none of the sources holds the root of its chain (issuer {issuer})"
         if anchor in found:
             continue
         try:
@@ -113,7 +110,7 @@ def _try_host(host: Host, anchors: Sequence[Anchor]) -> tuple[Host, list[Anchor]
         except OSError as error:
             return f"{host}: {connection_fault(error)}"
         found[anchor] = None
-    return (host, list(found)) if found else complaint
+    return host, list(found)
 
 
 def connection_fault(error: Exception) -> str:
@@ -125,12 +122,39 @@ def connection_fault(error: Exception) -> str:
     return str(getattr(error, "strerror", None) or error)
 
 
-def _issuer(chain: Sequence[x509.Certificate]) -> str:
-    return chain[-1].issuer.rfc4514_string() if chain else "unknown"
+def read_chains(host: Host) -> list[tuple[str | None, list[x509.Certificate]]]:
+    """The different chains that `host` sends, each with what was offered to get it: one of CIPHERS.
+
+    Raises `HostError` if there is no TLS connection, or a certificate that cannot be read.
+    """
+    chains: list[tuple[str | None, list[x509.Certificate]]] = []
+    complaint = ""
+    for ciphers in CIPHERS:
+        try:
+            sent = read_chain(host, ciphers)
+        except ssl.SSLError as error:
+            complaint = complaint or f"no TLS connection ({error.reason or error})"
+            continue  # the host has no certificate of this kind, or speaks no TLS 1.2
+        except (OSError, UnicodeError) as error:
+            raise HostError(f"{host}: {connection_fault(error)}", remedy="check host and port") from error
+        except ValueError as error:
+            raise HostError(
+                f"{host} sends a certificate that cannot be read: {error}", remedy="its owner must replace it"
+            ) from error
+        if not sent:
+            complaint = complaint or "it sends no certificate"
+        elif not any(chain[0] == sent[0] for _, chain in chains):
+            chains.append((ciphers, sent))
+    if not chains:
+        raise HostError(f"{host}: {complaint}", remedy="check host and port, and that the server speaks TLS 1.2")
+    return chains
 
 
 def read_chain(host: Host, ciphers: str | None = None) -> list[x509.Certificate]:
-    """The certificates `host` presents, leaf first. Nothing is verified here and nothing is sent."""
+    """The certificates `host` presents, leaf first. Nothing is verified here and nothing is sent.
+
+    Raises OSError without a connection, and ValueError for a certificate that cannot be read.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE  # only reads the chain; find_root and prove verify it
@@ -140,7 +164,10 @@ def read_chain(host: Host, ciphers: str | None = None) -> list[x509.Certificate]
         else:
             sslobj = getattr(connection, "_sslobj")  # noqa: B009 - private before 3.13, so not in the types
             ders = [certificate.public_bytes(ssl._ssl.ENCODING_DER) for certificate in sslobj.get_unverified_chain()]  # type: ignore[attr-defined]
-    return [load_certificate(der) for der in ders]
+    try:
+        return [load_certificate(der) for der in ders]
+    except Exception as error:  # cryptography answers with several classes
+        raise ValueError(str(error)) from error
 
 
 def prove(host: Host, ciphers: str | None, anchor: Anchor) -> None:
