@@ -138,6 +138,7 @@ async def open_connection(host, port, context, server_hostname=None, address=Non
     Name resolution blocks, as everywhere in MicroPython; everything else gives way to other tasks. `timeout_ms` limits
     all of it together. When the task is cancelled nothing stays open. Raises what `connect` raises.
     """
+    _check_time(timeout_ms)
     if context.trace is not None:
         opening = context.trace.open(_open, host, port, context, server_hostname, address, timeout_ms, transport)
     else:
@@ -152,6 +153,7 @@ async def upgrade(stream, server_hostname, context, timeout_ms=10_000):
 
     sock = stream.s
     try:
+        _check_time(timeout_ms)
         check_silence(sock, server_hostname)
         if hasattr(sock, "setsockopt"):
             from .dial import send_at_once
@@ -162,6 +164,18 @@ async def upgrade(stream, server_hostname, context, timeout_ms=10_000):
         sock.close()
         raise
     return await _in_time(_shake(handshake, sock), timeout_ms, server_hostname)
+
+
+def _check_time(timeout_ms):
+    """Raises ConfigError for what would end `_expire`, and with it the time limit."""
+    from time import ticks_add
+
+    try:
+        ticks_add(0, timeout_ms)
+    except (TypeError, OverflowError):
+        from .errors import ConfigError
+
+        raise ConfigError("timeout_ms is %r" % (timeout_ms,), "Give a whole number of milliseconds, at most six days")
 
 
 async def _in_time(opening, timeout_ms, who):

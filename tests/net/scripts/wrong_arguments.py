@@ -2,10 +2,11 @@
 #
 # Request, in the environment: url, cafile, cases (texts). Reports for each case: kind, words; and files that stayed open.
 
+import asyncio
 import gc
 import json
 import os
-import sys
+import socket
 
 import rootlet
 from rootlet import http, requests
@@ -25,6 +26,18 @@ def get(**options):
     return http.get(url, context, address="127.0.0.1", **options)
 
 
+def opened(**options):
+    host, port, _ = http.split_url(url)
+    return asyncio.run(rootlet.open_connection(host, port, context, address="127.0.0.1", **options))
+
+
+def upgraded(**options):
+    class Stream:
+        s = socket.socket()
+
+    return asyncio.run(rootlet.aio.upgrade(Stream, "board.example.org", context, **options))
+
+
 def open_files():
     return len(os.listdir("/proc/self/fd"))
 
@@ -40,4 +53,3 @@ for case in request["cases"]:
     gc.collect()
     reports.append(report + [open_files() - before])
 print(json.dumps(reports))
-sys.exit()
