@@ -17,6 +17,7 @@ from typing import Any
 import command_line
 import pytest
 from rootlet_host import board_config
+from rootlet_host.board.identity import require_firmware
 from rootlet_host.board.transport import Board
 from rootlet_host.board.virtual import VirtualBoard
 from rootlet_host.demo import HOST, Pki
@@ -26,7 +27,6 @@ from rootlet_host.deploy import (
     compile_library,
     configuration_on_board,
     deploy,
-    require_firmware,
 )
 from rootlet_host.errors import HostError, UsageError
 from rootlet_host.paths import device_root
@@ -428,7 +428,7 @@ def test_firmware_that_cannot_run_rootlet_is_refused(fresh: VirtualBoard) -> Non
         info = board.identify()
     for changes, message in (
         ({"version": (1, 23, 0), "version_text": "1.23.0"}, "rootlet takes 1.24 or later"),
-        ({"has_tls": False}, "has no tls"),
+        ({"has_tls": False}, "has no module tls"),
         ({"has_sha256": False}, "has no hashlib.sha256"),
     ):
         with pytest.raises(HostError, match=message):

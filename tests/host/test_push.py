@@ -251,7 +251,7 @@ def test_firmware_that_cannot_use_it_is_refused(
     real = Board.identify
     for change, message in (
         ({"has_tls": False}, "has no module tls"),
-        ({"version": (1, 23, 0), "version_text": "1.23.0"}, r"runs MicroPython 1\.23\.0, rootlet takes 1\.24 or later"),
+        ({"version": (1, 23, 0), "version_text": "1.23.0"}, r"is MicroPython 1\.23\.0, rootlet takes 1\.24 or later"),
         ({"has_sha256": False}, r"no hashlib\.sha256"),
     ):
 

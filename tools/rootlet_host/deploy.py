@@ -13,7 +13,8 @@ from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from .board.push import LEAST_VERSION, push
+from .board.identity import require_firmware
+from .board.push import push
 from .board.store_on_board import stores_on_board
 from .board.transport import Board, BoardInfo, Space
 from .bytecode import compile_module
@@ -76,18 +77,6 @@ class Deployment:
     def count(self, *states: str) -> int:
         """How many files are in one of `states`."""
         return sum(file.state in states for file in self.files)
-
-
-def require_firmware(info: BoardInfo) -> None:
-    """Raise `HostError` if rootlet cannot run on this firmware."""
-    remedy = "see rootlet boards for firmware that can, then rootlet flash"
-    where = f"the firmware on {info.port} ({info.machine or info.platform})"
-    if info.version < LEAST_VERSION:
-        least = ".".join(map(str, LEAST_VERSION[:2]))
-        raise HostError(f"{where} is MicroPython {info.version_text}, rootlet takes {least} or later", remedy=remedy)
-    for has, what in ((info.has_tls, "tls"), (info.has_sha256, "hashlib.sha256")):
-        if not has:
-            raise HostError(f"{where} has no {what}", remedy=remedy)
 
 
 def compile_library(mpy_version: str) -> tuple[dict[str, bytes], str]:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from . import board_config, catalogue
+from .board.identity import require_firmware
 from .board.transport import Board, BoardInfo
 from .deploy import (
     LIBRARY,
@@ -17,7 +18,6 @@ from .deploy import (
     compile_library,
     configuration_on_board,
     deploy,
-    require_firmware,
 )
 from .errors import HostError, UsageError
 from .files import read_file

@@ -5,7 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from ..errors import HostError
 from ..output import plain
+
+LEAST_VERSION = (1, 24, 0)
+LEAST_VERSION_TEXT = ".".join(map(str, LEAST_VERSION[:2]))
 
 # Runs on every MicroPython from v1.20 on.
 _QUESTION = """
@@ -114,6 +118,19 @@ class BoardInfo:
 
 def _text(value: Any) -> str | None:
     return None if value is None else plain(str(value))
+
+
+def require_firmware(info: BoardInfo) -> None:
+    """Raise `HostError` if rootlet cannot run on this firmware."""
+    remedy = "see rootlet boards for firmware that can, then rootlet flash"
+    where = f"the firmware on {info.port} ({info.machine or info.platform})"
+    if info.version < LEAST_VERSION:
+        raise HostError(
+            f"{where} is MicroPython {info.version_text}, rootlet takes {LEAST_VERSION_TEXT} or later", remedy=remedy
+        )
+    for has, what in ((info.has_tls, "module tls"), (info.has_sha256, "hashlib.sha256")):
+        if not has:
+            raise HostError(f"{where} has no {what}", remedy=remedy)
 
 
 def question() -> str:

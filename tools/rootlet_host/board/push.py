@@ -15,6 +15,7 @@ from ..errors import HostError
 from ..output import plain
 from ..signing import SignatureError, verify_store
 from ..store.format import Store, decode_store
+from .identity import require_firmware
 from .link import understood
 from .store_on_board import StoreOnBoard, StoresOnBoard, stores_on_board
 from .transport import Board, BoardError, BoardInfo, LinkError
@@ -22,7 +23,6 @@ from .transport import Board, BoardError, BoardInfo, LinkError
 Progress = Callable[[str, int, int], None]
 """`progress(phase, done, total)`: the phase in a word or two, both numbers in bytes of the store."""
 
-LEAST_VERSION = (1, 24, 0)
 _PENDING = b"RTL-"  # what a slot begins with until its store is accepted: TrustStore.PENDING on the device
 _ENOSPC = 28
 # Signature, digest and every record are checked in one go; a slow board takes seconds for it.
@@ -150,7 +150,7 @@ def push(
         # A running program would share the memory that checking the signature needs.
         board.soft_reset()
     info = board.identify(again=True)
-    _require_firmware(info)
+    require_firmware(info)
     there = stores_on_board(board, path)
     before = there.in_force
     sequence_before = before.sequence if before else None
@@ -194,19 +194,6 @@ def push(
     report("testing", len(data), len(data))
     checks = _self_test(board, there.path, store)
     return Outcome(info, "pushed", slot, store.header.sequence, sequence_before, len(data), sent, seconds, checks)
-
-
-def _require_firmware(info: BoardInfo) -> None:
-    remedy = "flash a firmware that has it; rootlet boards lists those that do"
-    if info.version < LEAST_VERSION:
-        least = ".".join(map(str, LEAST_VERSION[:2]))
-        raise HostError(
-            f"{info.port} runs MicroPython {info.version_text}, rootlet takes {least} or later", remedy=remedy
-        )
-    if not info.has_tls:
-        raise HostError(f"the firmware on {info.port} ({info.machine}) has no module tls", remedy=remedy)
-    if not info.has_sha256:
-        raise HostError(f"the firmware on {info.port} ({info.machine}) has no hashlib.sha256", remedy=remedy)
 
 
 def _require_sequence(port: str, store: Store, before: StoreOnBoard | None, rollback: bool) -> None:

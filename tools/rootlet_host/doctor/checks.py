@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from ..board.identity import LEAST_VERSION, LEAST_VERSION_TEXT
 from ..board.link import understood
-from ..board.push import LEAST_VERSION
 from ..board.store_on_board import DEFAULT_PATH
 from ..board.transport import Board, BoardError, BoardInfo
 from ..output import plain
@@ -132,8 +132,7 @@ _HAS_SELFTEST = (
 def _firmware(info: BoardInfo) -> Iterator[Line]:
     text = f"MicroPython {info.version_text} on {info.machine or info.platform}"
     if info.version < LEAST_VERSION:
-        least = ".".join(map(str, LEAST_VERSION[:2]))
-        yield Line("firmware", FAIL, text, f"rootlet takes {least} or later: rootlet flash")
+        yield Line("firmware", FAIL, text, f"rootlet takes {LEAST_VERSION_TEXT} or later: rootlet flash")
     else:
         yield Line("firmware", OK, text, data={"version": list(info.version), "machine": info.machine})
     if info.has_tls:
