@@ -106,7 +106,7 @@ async def cancelled(request, result):
             pass  # the server may still be busy with one that was cancelled
 
     # How far a handshake gets is chance, and what it loads on the way is no leak.
-    for name in ("anchor", "judging", "policy", "diagnosis", "DeadlineError"):
+    for name in ("anchor", "judging", "policy", "diagnosis", "codes", "alerts", "refusals", "DeadlineError"):
         getattr(rootlet, name)
     for _ in range(3):
         gc.collect()
