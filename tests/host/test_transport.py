@@ -402,6 +402,18 @@ def test_a_flash_too_small_is_known_before_anything_is_written(make_virtual_boar
 
 
 @pytest.mark.parametrize("filesystem", ["littlefs", "fat"])
+def test_a_folder_for_which_there_is_no_room_is_named(make_virtual_board: Make, filesystem: str) -> None:
+    with Board(make_virtual_board(filesystem=filesystem, size="64K").port) as board:
+        board.run(
+            "n = 0\ntry:\n while True:\n  n += 1\n  with open('filler%d' % n, 'wb') as f:\n"
+            "   if f.write(bytes(512)) < 512: break\nexcept OSError: pass"
+        )
+        with pytest.raises(HostError, match="there is no room for a on the flash of the board") as caught:
+            board.make_directories("a/b")
+        assert caught.value.remedy == "remove something from it"
+
+
+@pytest.mark.parametrize("filesystem", ["littlefs", "fat"])
 def test_a_flash_that_fills_up_on_the_way_leaves_the_old_file(
     make_virtual_board: Make, filesystem: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -36,7 +36,7 @@ Progress = Callable[[int, int], None]
 _PART = ".part"
 _MAX_FILE_BYTES = 64 << 20  # more than any board's flash
 _LEAST_LITTLEFS_BLOCK = 4096
-_ENOENT, _EEXIST, _EISDIR, _ENOSPC = 2, 17, 21, 28
+_ENOENT, _EACCES, _EEXIST, _EISDIR, _ENOSPC = 2, 13, 17, 21, 28
 
 # Functions that stay on the board for the time of a connection. `_h`: SHA-256 of a file. `_k`: feeds the watchdog that
 # the configuration asks for, which boot.py or main.py have started and nobody can stop.
@@ -251,7 +251,8 @@ class Board(Session):
             try:
                 self.run(code)
             except BoardError as error:
-                raise self._file_error(error, folder) from error
+                # FatFs denies a folder for which no cluster is left (ff.c, f_mkdir).
+                raise (_no_room(folder) if error.errno == _EACCES else self._file_error(error, folder)) from error
 
     def space(self) -> Space:
         """What is free on the board's internal file system now."""
@@ -276,9 +277,10 @@ class Board(Session):
 
     def _file_error(self, error: BoardError, path: str) -> HostError:
         if error.errno == _ENOENT:
-            return HostError(f"there is no {path} on the board")
+            remedy = f"list what there is: mpremote connect {self.port} ls"
+            return HostError(f"there is no {path} on the board", remedy=remedy)
         if error.errno == _ENOSPC:
-            return self._full(0, path)
+            return _no_room(path)
         return error
 
     def _load_helpers(self) -> None:
@@ -300,3 +302,7 @@ class Board(Session):
             self.interrupt()
             self.run("try: _f.close()\nexcept Exception: pass")
             self.remove(part, missing_ok=True)
+
+
+def _no_room(path: str) -> HostError:
+    return HostError(f"there is no room for {path} on the flash of the board", remedy="remove something from it")
