@@ -37,13 +37,14 @@ CACHE_ENVIRONMENT = "ROOTLET_CACHE"
 MAX_FILE_BYTES = 32 * 1024 * 1024
 MAX_PAGE_BYTES = 4 * 1024 * 1024
 _ATTEMPTS = 3
-_BLOCK = 64 * 1024
+_RATE_S = 30.0
+_LEAST_BYTES = 3000  # within that time
 _TIMEOUT = httpx.Timeout(30.0, connect=15.0)
 _TURN_S = 300.0  # how long another run of rootlet may take for its download
 
 _NAME = re.compile(
     r"(?P<prefix>[A-Z0-9_]+(?:-[A-Z0-9_]+)?)-(?P<date>\d{8})-(?:unstable-)?"
-    r"(?P<version>v\d+(?:\.\d+)+(?:-preview\.\d+\.g[0-9a-f]+|-\d+-g[0-9a-f]+)?)\.(?P<format>bin|hex|dfu)"
+    r"(?P<version>v\d{1,4}(?:\.\d{1,4}){1,3}(?:-preview\.\d+\.g[0-9a-f]+|-\d+-g[0-9a-f]+)?)\.(?P<format>bin|hex|dfu)"
 )
 
 Report = Callable[[int, int | None], None]
@@ -74,10 +75,16 @@ class Release:
 def base_address(mirror: str | None) -> str:
     """The address that stands for https://micropython.org; plain HTTP only to this machine."""
     address = (mirror or os.environ.get(MIRROR_ENVIRONMENT) or OFFICIAL).rstrip("/")
-    parts = urlsplit(address)
-    if parts.scheme not in ("https", "http") or not parts.hostname:
+    try:
+        parts = urlsplit(address)
+        usable = (
+            parts.scheme in ("https", "http") and bool(parts.hostname) and parts.port != 0 and address.isprintable()
+        )
+    except ValueError:  # half of an IPv6 address, or a port above 65535
+        usable = False
+    if not usable:
         raise UsageError(f"{address} is not a web address", remedy="give it as https://HOST[/PATH]")
-    if parts.scheme == "http" and not _is_loopback(parts.hostname):
+    if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
         raise UsageError(
             f"firmware is not fetched over plain HTTP from {parts.hostname}", remedy="give an https:// address"
         )
@@ -115,8 +122,11 @@ def parse_page(html: str, page_url: str, board: Board) -> list[Release]:
     links.feed(html)
     releases: dict[str, Release] = {}
     for link in links.found:
-        url = urljoin(page_url, link)
-        name = urlsplit(url).path.rsplit("/", 1)[-1]
+        try:
+            url = urljoin(page_url, link)
+            name = urlsplit(url).path.rsplit("/", 1)[-1]
+        except ValueError:  # half of an IPv6 address
+            continue
         match = _NAME.fullmatch(name)
         if match is None or match["prefix"] != board.file_prefix or match["format"] not in board.formats:
             continue
@@ -129,7 +139,10 @@ def parse_page(html: str, page_url: str, board: Board) -> list[Release]:
 def pick(releases: list[Release], board: Board, version: str | None, form: str | None) -> Release:
     """The release that is wanted: by version (v1.26.1 or 1.26.1), else the newest that is no preview."""
     if form is not None and form not in board.formats:
-        raise UsageError(f"{board.id} is published as {', '.join(board.formats)}, not as {form}")
+        raise UsageError(
+            f"{board.id} is published as {', '.join(board.formats)}, not as {form}",
+            remedy="give one of these with --format, or leave it out",
+        )
     fitting = [item for item in releases if form is None or item.format == form]
     if version is not None:
         wanted = version if version.startswith("v") else f"v{version}"
@@ -151,12 +164,17 @@ class Downloader:
     def __init__(self, mirror: str | None = None, cache: Path | None = None) -> None:
         self.base = base_address(mirror)
         self.cache = cache or cache_folder()
-        self._client = httpx.Client(
-            timeout=_TIMEOUT,
-            follow_redirects=True,
-            headers={"User-Agent": f"rootlet/{__version__}"},
-            event_hooks={"request": [self._allow]},
-        )
+        try:
+            self._client = httpx.Client(
+                timeout=_TIMEOUT,
+                follow_redirects=True,
+                headers={"User-Agent": f"rootlet/{__version__}"},
+                event_hooks={"request": [self._allow]},
+            )
+        except (ValueError, ImportError, httpx.InvalidURL) as error:
+            raise UsageError(
+                f"this computer's proxy cannot be used: {error}", remedy="correct or unset HTTPS_PROXY and ALL_PROXY"
+            ) from error
 
     def __enter__(self) -> Downloader:
         return self
@@ -180,11 +198,16 @@ class Downloader:
             with self._client.stream("GET", url) as response:
                 _require_ok(response, url)
                 page = bytearray()
-                for block in response.iter_bytes(_BLOCK):
+                least = _LeastRate()
+                for block in response.iter_bytes():
                     page += block
                     if len(page) > MAX_PAGE_BYTES:
-                        raise HostError(f"the page {url} is larger than {MAX_PAGE_BYTES} bytes")
-        except httpx.HTTPError as error:
+                        raise HostError(
+                            f"the page {url} is larger than {MAX_PAGE_BYTES} bytes",
+                            remedy="check the address or the mirror",
+                        )
+                    least.require(len(block))
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise _network_error(url, error, "check the network, or use --file with a local image") from error
         found = parse_page(page.decode("utf-8", "replace"), str(response.url), board)
         if not found:
@@ -257,9 +280,10 @@ class Downloader:
             try:
                 self._fetch_once(url, part, report)
                 return
-            except (httpx.TransportError, httpx.StreamError) as error:
+            except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL) as error:
                 # What has arrived stays in the .part file; the next attempt, or the next run, goes on from there.
-                if attempt == _ATTEMPTS or isinstance(error, httpx.UnsupportedProtocol):
+                passing = isinstance(error, httpx.TransportError | httpx.StreamError)
+                if attempt == _ATTEMPTS or not passing or isinstance(error, httpx.UnsupportedProtocol):
                     remedy = "check the network; what has arrived is kept, run it again to go on"
                     raise _network_error(url, error, remedy) from error
                 time.sleep(0.2 * attempt)
@@ -293,6 +317,7 @@ class Downloader:
                 raise HostError(f"{url} is larger than {MAX_FILE_BYTES} bytes", remedy="this is no firmware file")
             if not resumed:
                 _write_state(part, {"url": url, "validator": _validator(response)})
+            least = _LeastRate()
             with part.open("ab" if resumed else "wb") as file:
                 for block in response.iter_raw():  # as it arrives, so that nothing is lost when the line breaks
                     done += len(block)
@@ -301,6 +326,7 @@ class Downloader:
                     file.write(block)
                     if report is not None:
                         report(done, total)
+                    least.require(len(block))
             if done > MAX_FILE_BYTES:
                 _forget(part)
                 raise HostError(f"{url} is larger than {MAX_FILE_BYTES} bytes", remedy="this is no firmware file")
@@ -315,6 +341,24 @@ def local(path: Path, board: Board, lock: LockFile) -> tuple[Image, list[str]]:
     warnings = require_for(image, board)
     lock.require(path.name, image.sha256)
     return image, warnings
+
+
+class _LeastRate:
+    """Gives a server up that keeps a connection alive with a byte now and then."""
+
+    def __init__(self) -> None:
+        self._since = time.monotonic()
+        self._received = 0
+
+    def require(self, received: int) -> None:
+        """`received` bytes more have come. Raises httpx.ReadTimeout if there were too few for too long."""
+        self._received += received
+        now = time.monotonic()
+        if now - self._since < _RATE_S:
+            return
+        if self._received < _LEAST_BYTES:
+            raise httpx.ReadTimeout(f"only {self._received} bytes came within {now - self._since:.0f} s")
+        self._since, self._received = now, 0
 
 
 def _require_ok(response: httpx.Response, url: str) -> None:
@@ -348,7 +392,7 @@ def _state_path(part: Path) -> Path:
 def _read_state(part: Path) -> dict[str, Any]:
     with contextlib.suppress(OSError, ValueError, RecursionError):
         state = json.loads(_state_path(part).read_text(encoding="utf-8"))
-        if isinstance(state, dict):
+        if isinstance(state, dict) and all(isinstance(value, str) for value in state.values()):
             return state
     return {}
 
