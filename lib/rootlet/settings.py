@@ -81,7 +81,7 @@ def _stores(given):
             store = current(origin)
             store.origin = origin
         elif not hasattr(store, "lookup"):
-            refuse("%r is no trust store" % (store,), "Pass a path or a TrustStore")
+            refuse("a %s is no trust store" % type(store).__name__, "Pass a path or a TrustStore")
         opened.append(store)
     return opened
 
