@@ -14,7 +14,7 @@ __version__ = "0.1.0"
 
 import gc
 import sys
-from time import ticks_add, ticks_ms
+import time
 
 try:
     from hashlib import sha256
@@ -36,12 +36,12 @@ if sys.implementation.name == "micropython":
     _small = gc.mem_alloc() + gc.mem_free() < 262144
     forgets = __path__[:8] == ".frozen/" or _small and __file__[-4:] == ".mpy"
 
-# Names that have their home in a module, which is loaded when they are asked for.
-_HOME = {"open_connection": "aio", "upgrade": "starttls", "Connection": "connection"}
-
 # Its modules as attributes: `__getattr__` loads the one that is not there. An import statement does the same, but takes
 # 10,000 instructions and more to find out that nothing has to be loaded.
 _package = sys.modules[__name__]
+
+# Names that have their home in a module, which is loaded when they are asked for.
+_HOME = {"open_connection": "aio", "upgrade": "starttls", "Connection": "connection"}
 
 # What is found out once in a run of the board.
 entropy_is_good = False
@@ -55,10 +55,10 @@ def __getattr__(name):
     home = _HOME.get(name) or ("errors" if name[-5:] == "Error" else name)
     try:
         value = __import__("rootlet." + home, None, None, (name,))
-    except ImportError:
+    except ImportError as error:
         if home != name:
             raise  # which module is missing, of the board or of rootlet
-        raise AttributeError(name)
+        raise AttributeError(str(error))
     if home != name:
         value = getattr(value, name)
     globals()[name] = value
@@ -67,7 +67,11 @@ def __getattr__(name):
 
 def forget(*names):
     """Lets go of these modules of the package, unless memory is plenty. Whoever holds something of theirs keeps it, and
-    the next import loads them anew: so no module that remembers anything may be named here."""
+    the next import loads them anew: so no module that remembers anything may be named here.
+
+    In a small heap also collects garbage. Without names that is all it does: before something is made that stays, so
+    that it comes to lie beside what is there already, and Mbed TLS finds room in one piece.
+    """
     if forgets:
         for name in names:
             sys.modules.pop("rootlet." + name, None)
@@ -119,7 +123,7 @@ class Context:
         `sock` belongs to the connection from here on: it is closed with it, and when the handshake fails.
         Raises a TLSError.
         """
-        deadline_ms = ticks_add(ticks_ms(), self.timeout_ms) if do_handshake_on_connect else None
+        deadline_ms = time.ticks_add(time.ticks_ms(), self.timeout_ms) if do_handshake_on_connect else None
         try:
             if server_side:
                 from rootlet.settings import refuse
@@ -136,9 +140,15 @@ class Context:
         store."""
         if self.trace is not None and kind is None:
             return self.trace.handshake(self, sock, server_hostname, deadline_ms)
-        host = _package.beginning.check(self, server_hostname)
-        forget("settings", "clock", "names", "addresses", "dial")
-        return (kind or _package.handshake.Handshake)(self, sock, host, deadline_ms)
+        try:
+            host = _package.beginning.check(self, server_hostname)
+            kind = kind or _package.handshake.Handshake
+            forget("settings", "clock", "names", "addresses", "dial")
+            return kind(self, sock, host, deadline_ms)
+        except Exception as error:
+            from rootlet.diagnosis import from_beginning
+
+            raise from_beginning(error, server_hostname)
 
 
 class TrustStore:
@@ -176,6 +186,9 @@ class TrustStore:
         return _package.store.lookup(self, name, host, digest)
 
     def __getattr__(self, name):
+        if name == "issued_at":  # the clock asks before every handshake: nothing shall be loaded for it
+            head = self.head
+            return head[12] | head[13] << 8 | head[14] << 16 | head[15] << 24
         return _package.store.attribute(self, name)
 
 
@@ -191,7 +204,7 @@ def connect(host, port, context, server_hostname=None, address=None, timeout_ms=
     """
     if context.trace is not None:
         return context.trace.connect(connect, host, port, context, server_hostname, address, timeout_ms, transport)
-    deadline_ms = ticks_add(ticks_ms(), timeout_ms)
+    deadline_ms = time.ticks_add(time.ticks_ms(), timeout_ms)
     again = False
     while True:
         sock = _package.dial.dial(address or host, port, deadline_ms, transport)

@@ -39,6 +39,8 @@ _EXPONENT_65537 = b"\x02\x03\x01\x00\x01"
 _VERSION_3 = b"\xa0\x03\x02\x01\x02"
 _ECDSA_WITH_SHA256 = b"\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x02"  # RFC 5758, 3.2; never checked
 _NO_SIGNATURE = b"\x03\x02\x00\x00"
+# An empty common name. Nobody looks at a trust anchor's issuer, and a Name of one part takes Mbed TLS no memory.
+_NOBODY = b"\x30\x0b\x31\x09\x30\x07\x06\x03\x55\x04\x03\x0c\x00"
 _CA = b"\xa3\x13\x30\x11\x30\x0f\x06\x03\x55\x1d\x13\x01\x01\xff\x04\x05\x30\x03\x01\x01\xff"  # critical CA:TRUE
 # The length follows.
 _CA_WITH_PATH_LENGTH = b"\xa3\x16\x30\x14\x30\x12\x06\x03\x55\x1d\x13\x01\x01\xff\x04\x08\x30\x06\x01\x01\xff\x02\x01"
@@ -156,7 +158,7 @@ class Anchor:
             # 0x80 and above would be negative; no chain is that long, so it limits nothing.
             extensions = _CA_WITH_PATH_LENGTH + bytes((min(self._path_length, 0x7F),))
         # fmt: off
-        body = _wrap(0x30, _VERSION_3, bytes((0x02, 1, serial)), _ECDSA_WITH_SHA256, name, validity, name, key,
+        body = _wrap(0x30, _VERSION_3, bytes((0x02, 1, serial)), _ECDSA_WITH_SHA256, _NOBODY, validity, name, key,
                      extensions)
         # fmt: on
         return _wrap(0x30, body, _ECDSA_WITH_SHA256, _NO_SIGNATURE)

@@ -40,14 +40,19 @@ def tls_context(context, protocol):
         from rootlet.firmware import complain
 
         complain(UnsupportedError)
-    made.verify_mode = tls.CERT_REQUIRED
-    ciphers = context.ciphers
-    if ciphers is None:
-        ciphers = _default(made)
-    made.set_ciphers(ciphers)
-    if context.credentials is not None:
-        context.credentials.install(made)
-    return made
+    try:
+        made.verify_mode = tls.CERT_REQUIRED
+        ciphers = context.ciphers
+        if ciphers is None:
+            ciphers = _default(made)
+        made.set_ciphers(ciphers)
+        if context.credentials is not None:
+            context.credentials.install(made)
+        return made
+    except BaseException:
+        if hasattr(made, "__del__"):
+            made.__del__()  # see Handshake.free
+        raise
 
 
 def _default(tls_context):

@@ -165,7 +165,10 @@ class Connection(io.IOBase):
         self._timeout_s = seconds
         self._observer.dry = False
         self._blocking = seconds is None or seconds > 0
-        self._observer._sock.settimeout(seconds)
+        try:
+            self._observer._sock.settimeout(seconds)
+        except BaseException as error:
+            raise self._fail(error)
 
     def set_deadline(self, timeout_ms):
         """Gives everything from now on `timeout_ms` together; None ends that. A limit for each wait cannot stop a

@@ -29,6 +29,18 @@ def from_handshake(error, handshake, host):
     return found
 
 
+def from_beginning(error, host):
+    """The exception for `error`, which came before there was a handshake."""
+    found = error
+    if not isinstance(error, TLSError):
+        if _is_want_of_memory(error):
+            found = no_memory("not enough memory for the handshake with %s" % host, error)
+        elif isinstance(error, (ImportError, AttributeError)) and str(error)[:9] == "no module":
+            found = errors.UnsupportedError(str(error), "Bring all of rootlet to the board again", error)
+    forget("beginning", "settings", "clock", "names", "addresses", "dial", "handshake", "diagnosis")
+    return found
+
+
 def _from_handshake(error, handshake, host):
     observer = handshake.observer
     policy = handshake.policy

@@ -3,8 +3,6 @@
 It is read in Mbed TLS's own record buffer, and nothing is copied but the issuer name at hand.
 """
 
-from errno import EAGAIN, ETIMEDOUT
-
 from micropython import const
 from rootlet import forget
 
@@ -16,6 +14,7 @@ _APPLICATION_DATA = const(23)
 _CERTIFICATE = const(11)
 _CERTIFICATE_REQUEST = const(13)
 _SERVER_HELLO_DONE = const(14)
+_TYPE = const(-4)  # where a message's stands
 _FATAL = const(2)
 _FATAL_ALERT = const(-0x7780)  # MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE
 
@@ -40,13 +39,12 @@ def watch(observer, on_issuer):
 
     A generator, because its variables take half the room of attributes and are found much faster.
     """
-    small = bytearray(4)
-    head = bytearray(5)  # of the record at hand
-    room = [memoryview(small)]
-    got = 0  # bytes of it
+    head = bytearray(9)  # of the record at hand, 5 bytes; of the message, its length or a field's, the last 4
+    room = [memoryview(head)]
+    got = 0  # bytes of the record's
     kind = 0
     left = 0  # bytes of the record's body that have not come yet
-    messages = _read_messages(observer, on_issuer, small, room) if on_issuer is not None else None
+    messages = _read_messages(observer, on_issuer, head, room) if on_issuer is not None else None
     want = next(messages) if messages else 0
     while True:
         data = yield
@@ -65,7 +63,7 @@ def watch(observer, on_issuer):
                 left = head[3] << 8 | head[4]
                 if not _CHANGE_CIPHER_SPEC <= kind <= _APPLICATION_DATA or head[1] != 3:
                     if observer.seen == _NOTHING:
-                        observer.refusal = bytes(head)
+                        observer.refusal = bytes(head[:5])
                     return
                 if observer.seen == _NOTHING:
                     observer.seen = _TLS_RECORDS
@@ -102,7 +100,7 @@ def watch(observer, on_issuer):
                             break  # an empty memoryview is false
                     elif want < 0:
                         # Byte by byte, because every slice of a memoryview would cost memory.
-                        small[want] = data[at]
+                        head[want] = data[at]
                         at += 1
                         want += 1
                         if want:
@@ -122,20 +120,20 @@ def watch(observer, on_issuer):
                 return
 
 
-def _read_messages(observer, on_issuer, small, room):
+def _read_messages(observer, on_issuer, head, room):
     """A generator that reads the handshake messages of the server's flight (RFC 5246, 7.3, 7.4 and 7.4.2).
 
     It yields what it wants next: a number of bytes to be passed over; a negative number of bytes that belong at the
-    end of `small` (a bytearray of 4); or None for those that fill the memoryview in `room` (a list of one).
+    end of `head` (a bytearray); or None for those that fill the memoryview in `room` (a list of one).
     """
     yield -4
-    while small[0] != _CERTIFICATE:
-        n = _u24(small)
+    while head[_TYPE] != _CERTIFICATE:
+        n = _u24(head)
         if n:
             yield n
         yield -4
     observer.seen = _CERTIFICATE_SEEN
-    left = _u24(small)
+    left = _u24(head)
     if left > MAX_CERTIFICATE_MESSAGE:
         observer.refusal = "its Certificate message has %d bytes, the limit is %d" % (
             left, MAX_CERTIFICATE_MESSAGE)
@@ -149,7 +147,7 @@ def _read_messages(observer, on_issuer, small, room):
             observer.refusal = "it sent more than %d certificates" % MAX_CERTIFICATES
             return
         yield -3
-        size = _u24(small)
+        size = _u24(head)
         left -= 3 + size
         if left < 0:
             return  # nonsense, as Mbed TLS will find
@@ -159,8 +157,8 @@ def _read_messages(observer, on_issuer, small, room):
         while size >= 2:
             yield -2
             size -= 2
-            tag = small[2]
-            n = small[3]
+            tag = head[-2]
+            n = head[-1]
             more = 0
             if n & 0x80:
                 more = n & 0x7F
@@ -168,7 +166,7 @@ def _read_messages(observer, on_issuer, small, room):
                     break
                 yield -more
                 size -= more
-                n = small[3] if more == 1 else small[2] << 8 | small[3]
+                n = head[-1] if more == 1 else head[-2] << 8 | head[-1]
             if n > size:
                 break
             if field < 2:
@@ -183,16 +181,18 @@ def _read_messages(observer, on_issuer, small, room):
                     field += 1
             else:
                 if tag == 0x30 and n <= MAX_NAME:
+                    forget()  # what is kept of the name is small, and stays: not between pieces of garbage
                     name = bytearray(2 + more + n)
                     name[0] = tag
                     if more:
                         name[1] = 0x80 | more
-                        name[2 : 2 + more] = small[-more:]
+                        name[2 : 2 + more] = head[-more:]
                     else:
                         name[1] = n
                     if n:
                         room[0] = memoryview(name)[2 + more :]
                         yield None
+                        room[0] = memoryview(head)  # let go of this one
                     size -= n
                     on_issuer(bytes(name))
                     name = None
@@ -202,18 +202,18 @@ def _read_messages(observer, on_issuer, small, room):
     forget("store", "anchor", "civil")  # all issuers were looked up, and now Mbed TLS needs much memory
     if left:
         yield left
-    while small[0] != _SERVER_HELLO_DONE:
+    while head[_TYPE] != _SERVER_HELLO_DONE:
         yield -4
-        if small[0] == _CERTIFICATE_REQUEST:
+        if head[_TYPE] == _CERTIFICATE_REQUEST:
             observer.certificate_requested = True
-        left = _u24(small)
+        left = _u24(head)
         if left:
             yield left
 
 
 def _u24(data):
-    """The integer in the last three of four bytes."""
-    return data[1] << 16 | data[2] << 8 | data[3]
+    """The integer in the last three bytes."""
+    return data[-3] << 16 | data[-2] << 8 | data[-1]
 
 
 def last_word(observer, sock, error):
@@ -222,6 +222,8 @@ def last_word(observer, sock, error):
     A server that refuses closes at once, while Mbed TLS still has the rest of its flight to send. As it was not
     reading, what comes next begins a record.
     """
+    from errno import EAGAIN, ETIMEDOUT
+
     if not isinstance(error, OSError) or error.errno in (EAGAIN, ETIMEDOUT):
         return 0
     last = bytearray(7)

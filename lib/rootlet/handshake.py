@@ -38,9 +38,8 @@ class Handshake:
     policy = None  # while Mbed TLS hands over the certificates
     free_bytes = None  # of the Python heap, when a chain was refused although its anchor was there
     issuers = ()
-    missing = peer_certificate = credentials = None
+    missing = peer_certificate = None
     elapsed_ms = None  # how long `run` took
-    _judge = None
 
     def __init__(self, context, sock, host, deadline_ms):
         self.host = host
@@ -52,9 +51,13 @@ class Handshake:
         self._deadline_ms = deadline_ms
         self.tls_context = rootlet.beginning.tls_context(context, self.PROTOCOL)  # type: ignore[attr-defined]
         self.tls_context.verify_callback = self._verify
-        self.observer = self.Observer(sock, None if context.psk else self._load, deadline_ms)
+        try:
+            rootlet.forget("beginning")
+            self.observer = self.Observer(sock, None if context.psk else self._load, deadline_ms)
+        except BaseException:
+            self.free()
+            raise
         self._issuers_known = context.late_issuers.get(host, ())
-        rootlet.forget("beginning")
 
     def _load(self, name):
         """Loads every anchor whose subject is `name` (DER, bytes) into the running handshake, at most four in all."""
@@ -65,7 +68,10 @@ class Handshake:
             for anchor in store.lookup(name, self.host, digest):
                 if len(self.loaded) == _MAX_ANCHORS:
                     return
-                self.tls_context.load_verify_locations(anchor.certificate(name, len(self.loaded)))
+                certificate = anchor.certificate(name, len(self.loaded))
+                rootlet.forget()  # what Mbed TLS makes of it stays
+                self.tls_context.load_verify_locations(certificate)
+                certificate = None
                 self.loaded.append((anchor.exact, anchor.distrust_after, anchor.constraints))
                 if name not in self.anchor_names:
                     self.anchor_names.append(name)
@@ -73,7 +79,11 @@ class Handshake:
 
     def connect(self):
         """Raises a TLSError; the transport is closed then."""
-        stream = self.run()
+        return self._connection(self.run())
+
+    def _connection(self, stream):
+        # A function of its own, because `connect` is waiting during the handshake: with this its frame would be in the
+        # heap.
         try:
             return rootlet.connection.Connection(self, stream)
         except BaseException as error:  # there may be no memory left for it
@@ -94,17 +104,25 @@ class Handshake:
             wait = self._deadline_ms is not None
             began_ms = ticks_ms()
             if wait:
-                self._sock.setblocking(False)
+                self._set_blocking(False)
+            rootlet.forget()  # what follows is large, and stays
             stream = self.tls_context.wrap_socket(
                 self.observer, server_hostname=self.host, do_handshake_on_connect=wait
             )
             if wait:
                 self.elapsed_ms = ticks_diff(ticks_ms(), began_ms)
+                self._set_blocking(True)
                 self.established()
-                self._sock.setblocking(True)
             return stream
         except BaseException as error:
             raise self.fail(error)
+
+    def _set_blocking(self, flag):
+        try:
+            self._sock.setblocking(flag)
+        except BaseException as error:
+            self.observer.error = error  # the transport's, not Mbed TLS's
+            raise
 
     def established(self):
         """To be called when the handshake is over: lets go of everything that only it needed."""
@@ -117,8 +135,7 @@ class Handshake:
     def fail(self, error):
         """Closes the transport, frees Mbed TLS's memory and returns the exception to raise for `error`."""
         self._sock.close()
-        if self.context is not None:
-            self.credentials = self.context.credentials
+        self.credentials = self.context.credentials if self.context is not None else None
         if self.issuers and self.context is not None:
             # News for this attempt are worth another: servers change their CA, and handshakes run side by side.
             self.retry = self.issuers != self._issuers_known
@@ -145,9 +162,7 @@ class Handshake:
         # Never raises: the exception would jump over Mbed TLS's clean-up. A refusal must be negative: when the
         # handshake goes on inside a read, MicroPython takes a positive result for a number of bytes that were read.
         try:
-            if self._judge is None:
-                self._judge = rootlet.judging.judge  # type: ignore[attr-defined]
-            return self._judge(self, der, depth)
+            return rootlet.judging.judge(self, der, depth)  # type: ignore[attr-defined]
         except BaseException as error:
             self.observer.error = error
             return _REFUSED

@@ -24,7 +24,7 @@ def judge(handshake, der, depth):
         # verdict, so the server's certificate, which comes last, is refused.
         return 0 if depth and handshake.observer.encrypted else _REFUSED
     if depth == 0:
-        handshake.policy = handshake._judge = None
+        handshake.policy = None
         rootlet.forget("judging", "policy", "certificate", "der", "names", "addresses", "constraints", "webpki")
         rootlet.forget("store", "anchor")  # of blocked keys
         # A copy, because Mbed TLS drops its own when the handshake is over. Convenient, but not worth failing for.

