@@ -366,7 +366,7 @@ def vouched(chains: Iterable[Chain], fingerprint: str) -> list[Chain]:
     """The chains whose offered anchor has this SHA-256 (hexadecimal, with or without colons)."""
     digits = fingerprint.replace(":", "").replace(" ", "").lower()
     if len(digits) != 64 or not all(digit in "0123456789abcdef" for digit in digits):
-        raise UsageError("a SHA-256 has 64 hexadecimal digits")
+        raise UsageError("a SHA-256 has 64 hexadecimal digits", remedy="give all of it, as the server's owner told you")
     return [
         chain
         for chain in chains

@@ -74,7 +74,7 @@ def find(
     Exit code 1 if the root is not known or the certificate is refused.
     """
     if add is None and (suffix or fingerprint):
-        raise UsageError("--suffix and --sha256 are for --add")
+        raise UsageError("--suffix and --sha256 are for --add", remedy="name the store with --add, or leave them out")
     server = parse_host(host, "HOST")
     anchors, notes = load_anchors(sources or [MOZILLA])
     chains = examine(server, anchors)

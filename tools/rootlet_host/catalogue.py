@@ -161,7 +161,9 @@ def load(path: Path | None = None) -> Catalogue:
     try:
         text = source.read_text(encoding="utf-8")
     except OSError as error:
-        raise UsageError(f"cannot read the board catalogue {source}: {error.strerror}") from error
+        raise UsageError(
+            f"cannot read the board catalogue {source}: {error.strerror}", remedy="reinstall rootlet"
+        ) from error
     return parse(text, str(source))
 
 

@@ -277,5 +277,8 @@ def load_ca(certificate_path: Path, key_path: Path | None = None) -> Identity:
             remedy="make another with: rootlet certs ca, or check this computer's clock",
         )
     if not list(certificate.subject):
-        raise UsageError(f"the CA {certificate_path} has no name, so nobody could find it")
+        raise UsageError(
+            f"the CA {certificate_path} has no name, so nobody could find it",
+            remedy="make another with: rootlet certs ca NAME",
+        )
     return load_identity(certificate_path, key_path, option="--ca-key")

@@ -107,7 +107,9 @@ def _certificates(path: Path, data: bytes) -> list[x509.Certificate]:
     try:
         return x509.load_pem_x509_certificates(data)
     except ValueError as error:
-        raise UsageError(f"{path} holds a certificate that cannot be read: {error}") from error
+        raise UsageError(
+            f"{path} holds a certificate that cannot be read: {error}", remedy="the file is damaged: copy it again"
+        ) from error
 
 
 def _spki(certificate: x509.Certificate) -> bytes:

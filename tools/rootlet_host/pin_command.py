@@ -36,7 +36,7 @@ def pin(
     """
     if Path(what).is_file():
         if sources:
-            raise UsageError("--source is for a server")
+            raise UsageError("--source is for a server", remedy="leave it out for a file")
         pins = list(pins_of_file(Path(what)))
     elif Path(what).exists() or "/" in what or what.lower().endswith(_ENDINGS):
         raise UsageError(f"there is no file {what}", remedy="name a file, or a server as example.org:443")

@@ -130,7 +130,9 @@ def read_psks(path: Path) -> list[PreSharedKey]:
     try:
         lines = read_file(path, "the pre-shared keys").decode("utf-8").splitlines()
     except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is not UTF-8 text") from error
+        raise UsageError(
+            f"{path} is not UTF-8 text", remedy="it has lines IDENTITY:KEY, as mosquitto's psk_file"
+        ) from error
     for number, line in enumerate(lines, 1):
         if not line.strip() or line.startswith("#"):
             continue
@@ -140,7 +142,10 @@ def read_psks(path: Path) -> list[PreSharedKey]:
         except ValueError:
             key = b""
         if not colon or not key:
-            raise UsageError(f"line {number} of {path} is not IDENTITY:KEY with the key in hexadecimal digits")
+            raise UsageError(
+                f"line {number} of {path} is not IDENTITY:KEY with the key in hexadecimal digits",
+                remedy="write it as in mosquitto's psk_file",
+            )
         check_identity(identity)
         if not _MIN_PSK_BYTES <= len(key) <= _MAX_PSK_BYTES:
             limits = f"{_MIN_PSK_BYTES} to {_MAX_PSK_BYTES}"

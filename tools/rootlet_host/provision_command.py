@@ -77,11 +77,11 @@ def provision(
     if sum(option is not None for option in (cert, ca, psk)) != 1:
         raise UsageError("one of --cert, --ca and --psk is needed", remedy="see rootlet provision --help")
     if (ca is None) != (name is None):
-        raise UsageError("--ca and --name belong together")
+        raise UsageError("--ca and --name belong together", remedy="give both, or neither")
     for option, owner, given in (("--key", "--cert", cert), ("--ca-key", "--ca", ca), ("--identity", "--psk", psk)):
         value = {"--key": key, "--ca-key": ca_key, "--identity": identity}[option]
         if value is not None and given is None:
-            raise UsageError(f"{option} is for {owner}")
+            raise UsageError(f"{option} is for {owner}", remedy=f"give {owner}, or leave it out")
     if psk is not None:
         _provision_psk(psk, identity, port, force, as_json)
         return
@@ -93,7 +93,7 @@ def provision(
         require_room(board, client.files if client else {KEY: None, CERTIFICATE: None}, force=force)
         if client is None:
             if issuer is None or name is None:  # for the type checker: one of both was given
-                raise UsageError("--ca and --name belong together")
+                raise UsageError("--ca and --name belong together", remedy="give both, or neither")
             device = make_device(name, issuer, key=new_key(key_type), days=days)
             made = write_device(device, name, directory, issuer)
             client = load_client(directory / f"{name}.pem")

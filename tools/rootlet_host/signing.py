@@ -168,11 +168,17 @@ def verify_store(data: bytes, ca_cert: x509.Certificate) -> Verified:
     purposes: list[x509.ObjectIdentifier] = []
     for extension in extensions:
         if extension.critical and extension.oid not in _KNOWN_EXTENSIONS:
-            raise SignatureError(f"the signature has an unknown critical extension {extension.oid.dotted_string}")
+            raise SignatureError(
+                f"the signature has an unknown critical extension {extension.oid.dotted_string}",
+                remedy="sign the store again: rootlet store sign",
+            )
         if isinstance(extension.value, x509.ExtendedKeyUsage):
             purposes = list(extension.value)
     if ExtendedKeyUsageOID.SERVER_AUTH not in purposes:
-        raise SignatureError("the signature's certificate is not one for servers (extendedKeyUsage)")
+        raise SignatureError(
+            "the signature's certificate is not one for servers (extendedKeyUsage)",
+            remedy="sign the store again: rootlet store sign",
+        )
     return Verified(store, ca_cert)
 
 
@@ -185,7 +191,10 @@ def _check_publisher(certificate: x509.Certificate) -> None:
     except StoreFormatError as error:
         raise UsageError(error.message, remedy="make one with: rootlet keys new") from error
     if not usage.key_cert_sign:
-        raise UsageError("the publisher's certificate may not sign certificates (keyUsage)")
+        raise UsageError(
+            "the publisher's certificate may not sign certificates (keyUsage)",
+            remedy="make a publisher with: rootlet keys new",
+        )
 
 
 def _require_p256(key: object, what: str) -> None:

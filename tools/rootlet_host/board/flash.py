@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from ..errors import HostError, UsageError
+from ..files import write_remedy
 
 FileSystem = Literal["littlefs", "fat"]
 
@@ -69,7 +70,9 @@ def open_directory(path: Path) -> Flash:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(f"cannot use {path} as a board's flash: {error.strerror}") from error
+        raise UsageError(
+            f"cannot use {path} as a board's flash: {error.strerror}", remedy=write_remedy(error)
+        ) from error
     return Flash("directory", path)
 
 
@@ -90,7 +93,10 @@ def open_image(path: Path, interpreter: Path, file_system: FileSystem = "littlef
     if size is not None and size != found:
         raise UsageError(f"{path} has {found} bytes, not {size}", remedy="leave the size out, or name a new file")
     if found == 0 or found % block:
-        raise UsageError(f"{path} is not a flash image: {found} bytes are not whole blocks of {block}")
+        raise UsageError(
+            f"{path} is not a flash image: {found} bytes are not whole blocks of {block}",
+            remedy="name another file; one that is not there is made",
+        )
     return Flash(file_system, path, block, found // block)
 
 
@@ -103,7 +109,7 @@ def _make_image(path: Path, interpreter: Path, file_system: FileSystem, size: in
     try:
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     except OSError as error:
-        raise UsageError(f"cannot make {path}: {error.strerror}") from error
+        raise UsageError(f"cannot make {path}: {error.strerror}", remedy=write_remedy(error)) from error
     temporary = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -117,6 +123,6 @@ def _make_image(path: Path, interpreter: Path, file_system: FileSystem, size: in
             raise HostError(f"MicroPython cannot make a {file_system} image: {reason[0]}")
         temporary.replace(path)
     except OSError as error:
-        raise HostError(f"cannot make {path}: {error.strerror}") from error
+        raise HostError(f"cannot make {path}: {error.strerror}", remedy=write_remedy(error)) from error
     finally:
         temporary.unlink(missing_ok=True)

@@ -142,7 +142,10 @@ class Link(SerialTransport):  # type: ignore[misc]  # mpremote has no types
         except OSError as error:
             raise LinkError(f"the connection to {self.device} broke", remedy="check the cable") from error
         except TransportError as error:
-            raise LinkError(f"the board on {self.device} does not answer as expected: {error}") from error
+            raise LinkError(
+                f"the board on {self.device} does not answer as expected: {error}",
+                remedy="reset the board and try again",
+            ) from error
 
     def read_until(
         self,

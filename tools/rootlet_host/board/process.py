@@ -78,7 +78,9 @@ class Interpreter:
         except OSError as error:
             os.close(self.fd)
             self.release()
-            raise HostError(f"cannot start {machine.interpreter}: {error.strerror}") from error
+            raise HostError(
+                f"cannot start {machine.interpreter}: {error.strerror}", remedy="check MICROPYTHON"
+            ) from error
 
     def _set_up_terminal(self) -> None:
         tty.setraw(self._slave, termios.TCSANOW)

@@ -92,7 +92,7 @@ def push_command(
         for result in results:
             _show(result)
     if failed:
-        raise HostError(f"{len(failed)} of {len(results)} boards have no new store")
+        raise HostError(f"{len(failed)} of {len(results)} boards have no new store", remedy="the lines above say why")
 
 
 def list_command(port: PortOption = None, path: StorePathOption = None, as_json: JsonOption = False) -> None:

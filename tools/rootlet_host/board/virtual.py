@@ -64,7 +64,10 @@ class VirtualBoard:
             self._bridge = Bridge(Machine(interpreter, self._open_flash(interpreter), self._heap))
             self._bridge.start()
             if not self._bridge.mounted.wait(_START_TIMEOUT_S):
-                raise HostError(f"{interpreter} did not start within {_START_TIMEOUT_S:.0f} s")
+                raise HostError(
+                    f"{interpreter} did not start within {_START_TIMEOUT_S:.0f} s",
+                    remedy="it must be MicroPython's Unix port: check MICROPYTHON",
+                )
             if self._bridge.failure:
                 raise HostError(f"the virtual board cannot start: {self._bridge.failure}")
         except BaseException:

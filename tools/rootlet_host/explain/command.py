@@ -57,7 +57,10 @@ def explain(
         names = ", ".join(plain(text[:80]) for text in reading.unknown)
         raise HostError(f"not known: {names}", remedy=_hint(reading.unknown))
     if not reading.explanations:
-        raise HostError("there is no error code in it that rootlet knows")
+        raise HostError(
+            "there is no error code in it that rootlet knows",
+            remedy="give the line that has the code or the name of the exception",
+        )
 
 
 def _show(entry: Explanation) -> None:

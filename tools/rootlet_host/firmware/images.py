@@ -228,7 +228,9 @@ def _hex(data: bytes, name: str) -> Image:
     try:
         text = data.decode("ascii")
     except UnicodeDecodeError as error:
-        raise ImageError(f"{name} is a damaged Intel HEX file (byte {error.start} is not text)") from error
+        raise ImageError(
+            f"{name} is a damaged Intel HEX file (byte {error.start} is not text)", remedy="download it again"
+        ) from error
     lines = [line for line in text.splitlines() if line.strip()]
     if lines[-1].strip().upper() != ":00000001FF":
         raise ImageError(f"{name} is cut off: its end record is missing", remedy="download it again")

@@ -58,7 +58,10 @@ class LockFile:
         try:
             document = json.loads(data)
             if document["schema"] != SCHEMA:
-                raise UsageError(f"the lock file {self.path} has schema {document['schema']}, not {SCHEMA}")
+                raise UsageError(
+                    f"the lock file {self.path} has schema {document['schema']}, not {SCHEMA}",
+                    remedy="another version of rootlet wrote it: use that one, or another file with --lock",
+                )
             return {
                 str(name): Pin(str(entry["sha256"]), int(entry["bytes"]), str(entry["url"]))
                 for name, entry in document["files"].items()

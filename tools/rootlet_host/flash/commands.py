@@ -124,7 +124,7 @@ def _image(
 ) -> Image:
     if file is not None:
         if version is not None or form is not None or mirror is not None:
-            raise UsageError("--file excludes --version, --format and --mirror")
+            raise UsageError("--file excludes --version, --format and --mirror", remedy="leave them out")
         return download.local(file, board, pins)[0]
     with download.Downloader(mirror) as downloader, Bar(quiet=quiet) as bar:
         release = download.pick(downloader.releases(board), board, version, form)

@@ -29,7 +29,7 @@ def blocked_key(text: str) -> bytes:
         except binascii.Error:
             digest = b""
         if len(digest) != 32:
-            raise UsageError(f"{text!r} is no SHA-256 in base64")
+            raise UsageError(f"{text!r} is no SHA-256 in base64", remedy="give the 44 characters that end in =")
         return digest[:16]
     path = Path(text)
     data = read_file(path, "the key to block from")

@@ -101,7 +101,9 @@ def collect(options: BuildOptions) -> Contents:
     if (options.suffixes or options.exact) and not private:
         raise UsageError("--suffix and --exact are for certificates from files", remedy="name a PEM or DER file")
     if options.suffixes and options.exact:
-        raise UsageError("--suffix and --exact exclude each other: an exact certificate names its own hosts")
+        raise UsageError(
+            "--suffix and --exact exclude each other: an exact certificate names its own hosts", remedy="leave one out"
+        )
     notes = [note for source in sources for note in source.notes]
     now = build_time()
     candidates = [

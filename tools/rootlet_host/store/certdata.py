@@ -40,7 +40,7 @@ def parse(data: bytes, name: str) -> list[Root]:
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise UsageError(f"{name} is damaged: not UTF-8 at byte {error.start}") from error
+        raise UsageError(f"{name} is damaged: not UTF-8 at byte {error.start}", remedy="fetch it again") from error
     certificates: list[_Object] = []
     trust: dict[tuple[bytes, bytes], _Object] = {}
     for entry in _objects(text.splitlines(), name):
@@ -59,7 +59,7 @@ def parse(data: bytes, name: str) -> list[Root]:
         dates = [_distrust_after(entry, label, name) for entry in (certificate, trusted)]
         roots.append(Root(label, _bytes(certificate, "CKA_VALUE", name), min((d for d in dates if d), default=None)))
     if not roots:
-        raise UsageError(f"no root in {name} is trusted for servers")
+        raise UsageError(f"no root in {name} is trusted for servers", remedy="give Mozilla's file as it is")
     return roots
 
 
@@ -92,11 +92,13 @@ def _octal(lines: list[str], number: int, attribute: str, name: str) -> tuple[by
     result = bytearray()
     while number < len(lines) and (line := lines[number].strip()) != "END":
         if not _OCTAL_LINE.fullmatch(line):
-            raise UsageError(f"{name} is damaged: line {number + 1} in {attribute} is not octal")
+            raise UsageError(
+                f"{name} is damaged: line {number + 1} in {attribute} is not octal", remedy="fetch it again"
+            )
         result += bytes(int(digits, 8) for digits in line.split("\\")[1:])
         number += 1
     if number == len(lines):
-        raise UsageError(f"{name} is cut short: {attribute} in line {start} has no END")
+        raise UsageError(f"{name} is cut short: {attribute} in line {start} has no END", remedy="fetch it again")
     return bytes(result), number + 1
 
 
@@ -108,7 +110,7 @@ def _bytes(entry: _Object, attribute: str, name: str) -> bytes:
     value = entry.get(attribute)
     if not isinstance(value, bytes):
         label = entry.get("CKA_LABEL") or "an object"
-        raise UsageError(f"{name} is damaged: {label!s} has no {attribute}")
+        raise UsageError(f"{name} is damaged: {label!s} has no {attribute}", remedy="fetch it again")
     return value
 
 
@@ -119,5 +121,7 @@ def _distrust_after(entry: _Object, label: str, name: str) -> int | None:
     try:
         moment = datetime.strptime(value.decode("ascii"), "%y%m%d%H%M%SZ")
     except ValueError as error:
-        raise UsageError(f"{name} is damaged: the distrust date of {label} is {value!r}") from error
+        raise UsageError(
+            f"{name} is damaged: the distrust date of {label} is {value!r}", remedy="fetch it again"
+        ) from error
     return int(moment.replace(tzinfo=timezone.utc).timestamp())

@@ -43,14 +43,14 @@ def read_host_list(path: Path) -> list[Host]:
     try:
         lines = read_file(path, "the host list").decode("utf-8").splitlines()
     except UnicodeDecodeError as error:
-        raise UsageError(f"the host list {path} is not UTF-8 text") from error
+        raise UsageError(f"the host list {path} is not UTF-8 text", remedy="save it as UTF-8") from error
     hosts: dict[Host, None] = {}
     for number, line in enumerate(lines, 1):
         text = line.partition("#")[0].strip()
         if text:
             hosts[parse_host(text, f"line {number} of {path.name}")] = None
     if not hosts:
-        raise UsageError(f"the host list {path} names no host")
+        raise UsageError(f"the host list {path} names no host", remedy="write one host a line")
     return list(hosts)
 
 

@@ -186,7 +186,7 @@ def _decode_base64(text: bytes, what: str) -> bytes:
     try:
         return base64.b64decode(b"".join(text.split()), validate=True)
     except binascii.Error as error:
-        raise UsageError(f"{what} is damaged: it is not base64 ({error})") from error
+        raise UsageError(f"{what} is damaged: it is not base64 ({error})", remedy="copy the file again") from error
 
 
 def _split_der(data: bytes, name: str) -> Iterator[bytes]:
@@ -202,7 +202,9 @@ def _split_der(data: bytes, name: str) -> Iterator[bytes]:
         if not is_sequence:
             if number == 1:
                 raise UsageError(f"{name} is neither PEM nor DER", remedy="give a file with X.509 certificates")
-            raise UsageError(f"certificate {number - 1} of {name} has {len(data) - at} bytes after it")
+            raise UsageError(
+                f"certificate {number - 1} of {name} has {len(data) - at} bytes after it", remedy="copy the file again"
+            )
         yield data[at:end]
         at = end
         number += 1
@@ -218,4 +220,6 @@ def _load(der: bytes, what: str) -> x509.Certificate:
     try:
         return load_certificate(der)
     except Exception as error:  # cryptography answers with several classes
-        raise UsageError(f"{what} is not an X.509 certificate: {error}") from error
+        raise UsageError(
+            f"{what} is not an X.509 certificate: {error}", remedy="copy the file again, or name another one"
+        ) from error
