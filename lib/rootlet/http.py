@@ -1,5 +1,7 @@
 """A verified HTTPS GET whose body streams through the caller's buffer (RFC 9110, RFC 9112). `Client` does the rest."""
 
+from time import ticks_diff, ticks_ms
+
 from micropython import const
 
 _MAX_LINE = const(4096)
@@ -46,7 +48,7 @@ class Response:
     The generators yield whenever a non-blocking connection has nothing for now.
     """
 
-    _step_ms = None  # how long one `readinto` may take; None: as long as the connection lets it
+    _step_ms = None  # for one `readinto`, or an eighth less; None: as long as the connection lets it
 
     def __init__(self, connection, method="GET"):
         """Reads the head of the response. Raises HTTPError; a TLSError of the connection passes through."""
@@ -147,8 +149,13 @@ class Response:
 
         Raises TruncationError when the connection ends before the body does.
         """
-        if self._step_ms is not None and (self._left or self._chunked):
-            self.connection.set_deadline(self._step_ms)
+        step_ms = self._step_ms
+        if step_ms is not None and (self._left or self._chunked):
+            # Now and then only: it costs a system call, and most reads find what they want.
+            now_ms = ticks_ms()
+            if ticks_diff(now_ms, self._since_ms) > step_ms >> 3:
+                self._since_ms = now_ms
+                self.connection.set_deadline(step_ms)
         if self._chunked and not self._left:
             for _ in self._next_chunk():
                 pass
@@ -230,10 +237,12 @@ def get(url, context, headers=None, timeout_ms=10_000, address=None, transport=N
     try:
         if progress:
             progress()
+        began_ms = ticks_ms()
         connection.set_deadline(timeout_ms)
         connection.write((request + "\r\n").encode())
         response = Response(connection)
         response._step_ms = timeout_ms
+        response._since_ms = began_ms
         return response
     except BaseException:
         connection.close()
