@@ -16,7 +16,12 @@ import rootlet
 
 def report(error):
     assert isinstance(error, rootlet.TLSError), repr(error)
-    return {"kind": type(error).__name__, "message": error.message, "remedy": error.remedy, "reasons": list(getattr(error, "reasons", ()))}
+    return {
+        "kind": type(error).__name__,
+        "message": error.message,
+        "remedy": error.remedy,
+        "reasons": list(getattr(error, "reasons", ())),
+    }
 
 
 async def asyncio_attempt(context, port, host):
