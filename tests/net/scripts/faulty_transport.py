@@ -1,7 +1,7 @@
 # A device program: does one thing over a transport whose nth call raises, for n = 1, 2, 3 … until it is done without.
 #
-# Request, in the environment: what (of JOBS), error, url, port, plain (URL), cafile, folder; leave: calls that do not
-# raise. Reports: raised (names of the calls that raised), ends (what came of it), left (what raised when something stayed
+# Request, in the environment: what (of JOBS), error, url, port, plain (URL), cafile, folder.
+# Reports: raised (names of the calls that raised), ends (what came of it), left (what raised when something stayed
 # open, before the collector could help).
 
 import asyncio
@@ -79,8 +79,6 @@ class Transport:
         self.port = request["port"]
 
     def count(self, name):
-        if name in request.get("leave", ()):
-            return
         self.left -= 1
         if not self.left:
             self.raised = name
