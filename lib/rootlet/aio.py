@@ -213,7 +213,7 @@ async def _open(host, port, context, server_hostname, address, timeout_ms, trans
             return await _shake(handshake, sock)
         except BaseException as error:
             sock.close()
-            if again or handshake is None or not handshake.retry:
+            if again or handshake is None or not handshake.retry or not isinstance(error, Exception):
                 raise error
             again = True
 

@@ -59,7 +59,7 @@ def _from_handshake(error, handshake, host):
         if _is_want_of_memory(failure):
             return no_memory("not enough memory for the handshake with " + host, failure)
     if observer.error is not None:
-        return _from_transport(observer.error, "during the handshake with " + host)
+        return _broken(observer, "during the handshake with " + host)
     refusal = observer.refusal
     if isinstance(refusal, bytes):
         from rootlet.codes import from_record
@@ -161,6 +161,13 @@ def _from_transport(error, when):
     return errors.ConnectError("the connection broke %s%s" % (when, _errno_name(number)), "Try again", error)
 
 
+def _broken(observer, when):
+    error = _from_transport(observer.error, when)
+    if observer.encrypted and isinstance(error, errors.ConnectError):
+        error.remedy += _LATE_REFUSAL
+    return error
+
+
 def _errno_name(number):
     return " (%s)" % errno.errorcode.get(number, "error %s" % number)
 
@@ -178,10 +185,7 @@ def _from_stream(error, observer, host):
         return error
     late = _LATE_REFUSAL if observer.encrypted else ""
     if observer.error is not None:
-        error = _from_transport(observer.error, "while talking to " + host)
-        if isinstance(error, errors.ConnectError):
-            error.remedy += late
-        return error
+        return _broken(observer, "while talking to " + host)
     if not isinstance(error, OSError):
         return error
     code = _code(error)

@@ -39,7 +39,7 @@ class Pace:
 
     def left_s(self):
         """Seconds until it is time, 0 when it is."""
-        return 0 if self.due() else self._left_ms // 1000 + 1
+        return 0 if self.due() else (self._left_ms + 999) // 1000
 
     def hurry(self):
         """Brings the next attempt forward, to within a minute but ten minutes after the last one."""

@@ -233,7 +233,9 @@ def test_a_demanded_certificate_and_a_wrong_pre_shared_key_are_told_from_other_a
 def test_with_tls_1_3_a_late_alert_may_be_about_the_client_certificate():
     assert "client_cert" in from_stream(os_error(-0x7780), Observer(encrypted=True), HOST).remedy
     assert "client_cert" in from_stream(os_error(104), Observer(encrypted=True, error=os_error(104)), HOST).remedy
+    assert "client_cert" in handshake(os_error(-0x7280), encrypted=True, error=os_error(104)).remedy
     assert "client_cert" not in from_stream(os_error(-0x7780), Observer(), HOST).remedy
+    assert "client_cert" not in handshake(os_error(-0x7280), error=os_error(104)).remedy
 
 
 def test_dialling():
