@@ -110,7 +110,7 @@ def test_damage_on_the_uart_never_makes_a_wrong_body(what: str, where: int, root
     faults: list[Any] = [("out", where, what, 1)]
     with tls_server(root.issue(HOST), handler) as server, PtyModem(NAMES, faults) as modem:
         result = fetch(modem, cafile, server.port, timeout_ms=1500)
-        assert modem.modem.counts["out"] > where, "the fault was not reached"
+        assert modem.modem.counts["out"] >= where, "the fault was not reached"
     if "error" in result:
         assert result["bodies"] == []
         assert result["words"]

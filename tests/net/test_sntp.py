@@ -52,8 +52,8 @@ def test_clock_is_set_from_a_real_time_server(faketime: str, tmp_path: Path) -> 
     ],
 )
 def test_lying_server_is_not_believed(name: str, options: dict[str, Any], words: str, faketime: str) -> None:
-    seconds = options.pop("seconds", time.time())
-    with scripted(lambda question: [packet(question, seconds, **options)]) as port:
+    options = {"seconds": time.time(), **options}
+    with scripted(lambda question: [packet(question, **options)]) as port:
         result = synchronise(port, faketime)
     assert result["kind"] == "ClockError"
     assert words in result["message"]

@@ -142,10 +142,10 @@ def end(stream: ssl.SSLSocket) -> None:
 
 
 @contextlib.contextmanager
-def https_site(identity: Issued, application: Application) -> Iterator[Site]:
-    """Serves `application` over TLS."""
+def https_site(identity: Issued, application: Application, maximum: ssl.TLSVersion | None = None) -> Iterator[Site]:
+    """Serves `application` over TLS, at most of the version `maximum`."""
     site = Site(application)
-    with tls_server(identity, site.serve) as server:
+    with tls_server(identity, site.serve, maximum=maximum) as server:
         site.server = server
         try:
             yield site

@@ -171,6 +171,8 @@ async def cancelled(context, request):
             assert files() == before["files"], "after %d turns a socket stayed open" % turns
 
     async def usage():
+        # Issuers were learned, modules loaded or let go of: wherever the last attempt came to.
+        await closed((await opened(context, request, port))[1])
         # The collector takes whatever looks like an address for one: what a round left on the stack may keep an object.
         heap = []
         for _ in range(4):

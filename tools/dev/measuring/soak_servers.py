@@ -289,7 +289,7 @@ class Servers:
 
     def _tls_1_2(self) -> ssl.SSLContext:
         """Of a server whose refusal ends the handshake, and which takes one attempt: with TLS 1.3 neither is so."""
-        context = server_context(self._issue())
+        context = server_context(self._issue_ec())
         context.maximum_version = ssl.TLSVersion.TLSv1_2
         return context
 
