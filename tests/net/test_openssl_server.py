@@ -29,7 +29,7 @@ def s_server(identity: pki.Issued, folder: Path, *options: str) -> Iterator[int]
         yield port
 
 
-@pytest.mark.parametrize("key", ["P-256", "RSA-2048"])
+@pytest.mark.parametrize("key", ["P-256", pytest.param("RSA-2048", marks=pytest.mark.needs("tls1.2-rsa"))])
 def test_chain_with_an_intermediate_is_verified(
     key: str, root: pki.Authority, connect: Connect, tmp_path: Path
 ) -> None:

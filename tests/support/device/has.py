@@ -1,9 +1,11 @@
 # A device program: prints in JSON, by name, which of the things that firmware may lack this one has. The names are those
-# of support/firmware.py. Whatever can be tried out is tried out.
+# of support/firmware.py. Whatever can be tried out is tried out. With an argument, the port of a server on this machine:
+# whether a handshake succeeds there.
 
 import io
 import json
 import socket
+import sys
 
 import tls
 
@@ -48,6 +50,20 @@ def client_hello():
     return extensions
 
 
+def meets(port):
+    sock = socket.socket()
+    sock.connect(socket.getaddrinfo("127.0.0.1", port)[0][-1])
+    context = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)
+    context.verify_mode = tls.CERT_NONE
+    try:
+        context.wrap_socket(sock)
+        return True
+    except OSError:
+        return False
+    finally:
+        sock.close()
+
+
 def psk():
     context = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)
     try:
@@ -66,6 +82,9 @@ def ssl():
     return hasattr(ssl, "SSLContext")
 
 
+if len(sys.argv) > 1:
+    print(json.dumps(meets(int(sys.argv[1]))))
+    sys.exit()
 offered = client_hello()
 versions = offered.get(43, b"\0")[1:]  # supported_versions: RFC 8446, 4.2.1
 found = {
