@@ -49,10 +49,7 @@ def doctor_command(
         say(f"{html} was written")
     if diagnosis.failed:
         names = ", ".join(line.name for line in diagnosis.lines if line.state == FAIL)
-        raise HostError(
-            f"{diagnosis.failed} of {len(diagnosis.lines)} checks failed: {names}",
-            remedy="what to do stands with each of them",
-        )
+        raise HostError(f"{diagnosis.failed} of {len(diagnosis.lines)} checks failed: {names}")
 
 
 def parse_target(host: str | None, address: str | None = None) -> Target | None:
