@@ -4,7 +4,7 @@ MicroPython's asyncio has no datagram transports. Here a task waits for the sock
 back now and then while the handshake lasts, because Mbed TLS looks at its timers only when it is called.
 """
 
-from asyncio import TimeoutError, wait_for_ms
+from asyncio import sleep_ms
 from errno import EAGAIN
 from time import ticks_add, ticks_diff, ticks_ms
 
@@ -14,6 +14,9 @@ from .aio import _in_time, _until_ready
 from .dtls import DatagramConnection, begin, explained
 from .dtls_observer import MAX_DATAGRAM
 
+_CLOSE_NOTIFY = const(-0x7880)  # MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY: mbedtls/ssl.h
+_POLL_READ = const(1)
+_STEP_MS = const(20)  # what waiting may add to the time that an answer takes
 _TURN_MS = const(50)  # how often Mbed TLS gets to look at its timers, the shortest of which is 1 s
 
 
@@ -107,6 +110,9 @@ class AsyncDatagramConnection(DatagramConnection):
     def _receive(self, n):
         data = super()._receive(n)
         if data is not None:
+            handshake = self._handshake
+            if not data and not handshake.over and not (handshake.observer.over and handshake.verified):
+                raise self._fail(OSError(_CLOSE_NOTIFY))  # in the middle of the handshake: nobody has shown who he is
             self._began()
         return data
 
@@ -121,14 +127,20 @@ class AsyncDatagramConnection(DatagramConnection):
         return self._handshake.fail(error)
 
     async def _readable(self, ms):
-        """Until there is something to read, at most for `ms`; None: however long that takes."""
+        """Until there is something to read, at most for `ms`; None: however long that takes. Other tasks get a turn."""
         if ms is None:
             await _until_ready(self._sock, False)
-        else:
-            try:
-                await wait_for_ms(_until_ready(self._sock, False), ms)
-            except TimeoutError:
-                pass
+            return
+        # Not by asyncio's wait_for_ms: who is cancelled in it may be cancelled once more, later and anywhere, by the
+        # task that it makes (extmod/asyncio/funcs.py, _run).
+        until_ms = ticks_add(ticks_ms(), ms)
+        step_ms = 0
+        while True:
+            await sleep_ms(step_ms)
+            left_ms = ticks_diff(until_ms, ticks_ms())
+            if left_ms <= 0 or self._handshake.observer._poll(_POLL_READ):
+                return
+            step_ms = min(step_ms + 2, _STEP_MS, left_ms)
 
 
 async def connect(host, port, context, server_hostname, address, timeout_ms, mtu):

@@ -12,6 +12,9 @@ MAX_DATAGRAM = const(2048)
 _HANDSHAKE = const(22)  # RFC 5246, 6.2.1
 _POLL_READ = const(1)
 _TURN_MS = const(10)  # how often Mbed TLS gets to look at its timers
+# Datagrams in a row after which there is "nothing for now": anybody can send what Mbed TLS passes over, without an end,
+# and it would not come back to where a deadline is looked at, or another task can run.
+_IN_A_ROW = const(16)
 
 
 class DatagramObserver(HandshakeObserver):
@@ -19,6 +22,7 @@ class DatagramObserver(HandshakeObserver):
 
     answered = False  # the server takes part in the handshake
     last = 0  # bits: ChangeCipherSpec came, Finished (or what looks like it) came
+    _row = 0
 
     def __init__(self, sock, on_issuer, deadline_ms=None):
         from .dtls_flight import DatagramFlight
@@ -31,8 +35,10 @@ class DatagramObserver(HandshakeObserver):
             if self.last == 3:
                 # Mbed TLS has taken both and asks for more. A forged or damaged Finished looks the same.
                 self.over = True
-            datagram = self._receive(len(buffer))
+            self._row += 1
+            datagram = self._receive(len(buffer)) if self._row <= _IN_A_ROW else None
             if datagram is None:
+                self._row = 0
                 if self.deadline_ms is not None:
                     left_ms = ticks_diff(self.deadline_ms, ticks_ms())
                     if left_ms <= 0:
