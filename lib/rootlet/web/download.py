@@ -4,11 +4,12 @@ import os
 
 from micropython import const
 
-from ..errors import DigestError, HTTPError
+from ..errors import DigestError, HTTPError, TLSError
 from .response import hexadecimal
 
 _PIECE = const(1024)
 _MAX_VALIDATOR = const(256)
+_ENOSPC = const(28)  # module errno has no name for it: py/mperrno.h
 
 
 def download(client, url, path, digest, options):
@@ -48,21 +49,28 @@ def download(client, url, path, digest, options):
             else:
                 raise HTTPError("%s answers %d %s" % (url, response.status, response.reason), "Check the URL")
             digested = _hash(part, digest) if have else _hash(None, digest)
-            with open(part, "ab" if have else "wb") as file:
-                if not have:
-                    _write(note, label, _validator(response.headers))
-                buffer = bytearray(_PIECE)
-                view = memoryview(buffer)
-                while True:
-                    n = yield from response._readinto(buffer)
-                    if not n:
-                        break
-                    have += n
-                    if limit is not None and have > limit:
-                        raise HTTPError("%s has more than %d bytes" % (url, limit), "Raise max_bytes")
-                    file.write(view[:n])
-                    if digested:
-                        digested.update(view[:n])
+            try:
+                with open(part, "ab" if have else "wb") as file:
+                    if not have:
+                        _write(note, label, _validator(response.headers))
+                    buffer = bytearray(_PIECE)
+                    view = memoryview(buffer)
+                    while True:
+                        n = yield from response._readinto(buffer)
+                        if not n:
+                            break
+                        have += n
+                        if limit is not None and have > limit:
+                            raise HTTPError("%s has more than %d bytes" % (url, limit), "Raise max_bytes")
+                        file.write(view[:n])
+                        if digested:
+                            digested.update(view[:n])
+            except OSError as error:
+                failure = no_room(error, path)
+                if failure is not error:  # and what came must not take it from others
+                    remove(part)
+                    remove(note)
+                raise failure
             if total is not None and have != total:
                 remove(note)
                 raise HTTPError("%s has %d bytes where it said %d" % (url, have, total))
@@ -155,6 +163,13 @@ def _write(path, label, text):
     if text and len(text) <= _MAX_VALIDATOR - len(label):
         with open(path, "w") as file:
             file.write(label + text)
+
+
+def no_room(error, path):
+    """What to raise for `error`, which writing the file `path` raised: it, or if the disk is full that in words."""
+    if not isinstance(error, OSError) or error.errno != _ENOSPC:
+        return error
+    return TLSError("there is no room for %s" % path, "Remove other files", error)
 
 
 def remove(path):

@@ -187,15 +187,16 @@ class ClientResponse(Response):
 
     def _save(self, file):
         if isinstance(file, str):
-            from .download import remove, replace
+            from .download import no_room, remove, replace
 
             part = file + ".part"
             try:
                 with open(part, "wb") as target:
                     n = yield from self._save(target)
-            except BaseException:
+            except BaseException as error:
+                self.close()
                 remove(part)
-                raise
+                raise no_room(error, file)
             replace(part, file)
             return n
         buffer = bytearray(_PIECE)
@@ -205,7 +206,11 @@ class ClientResponse(Response):
             n = yield from self._readinto(buffer)
             if not n:
                 return self.received - before
-            file.write(buffer if n == _PIECE else view[:n])
+            try:
+                file.write(buffer if n == _PIECE else view[:n])
+            except BaseException:
+                self.close()
+                raise
 
 
 def digest_of(sha256):
