@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from rootlet_host import files
+from rootlet_host.board_config import client_identity
 from rootlet_host.errors import HostError, UsageError
 from rootlet_host.firmware.lockfile import LockFile
 from rootlet_host.output import remark, say
@@ -150,6 +151,11 @@ def test_a_publisher_whose_key_is_no_point_of_its_curve_is_refused_in_words(tmp_
     )
     der[der.find(point) + 64] ^= 1
     (tmp_path / "bad.der").write_bytes(der)
+    done = run("provision", "--cert", "bad.der", "--key", "acme.key", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "does not belong to" in done.stderr
+    with pytest.raises(UsageError, match="holds no certificate"):
+        client_identity(tmp_path / "bad.der", tmp_path / "acme.key")
     done = run("store", "sign", "roots.rtlt", "--key", "acme.key", "--cert", "bad.der", cwd=tmp_path)
     assert done.returncode == 2
     assert "has a key that cannot be read" in done.stderr

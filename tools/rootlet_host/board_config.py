@@ -191,8 +191,11 @@ def client_identity(cert: Path | None, key: Path | None) -> tuple[bytes | None, 
 
 def _load_certificate(data: bytes, path: Path | None) -> x509.Certificate:
     try:
-        return x509.load_pem_x509_certificate(data) if b"-----BEGIN" in data else x509.load_der_x509_certificate(data)
-    except ValueError as error:
+        load = x509.load_pem_x509_certificate if b"-----BEGIN" in data else x509.load_der_x509_certificate
+        certificate = load(data)
+        certificate.public_key()  # must be one that can be read
+        return certificate
+    except Exception as error:  # cryptography answers with several classes
         raise UsageError(f"{path} holds no certificate", remedy="give the board's certificate, PEM or DER") from error
 
 

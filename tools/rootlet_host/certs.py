@@ -247,7 +247,11 @@ def key_beside(certificate_path: Path, key_path: Path | None) -> Path:
 def pair(certificate: x509.Certificate, certificate_path: Path, key_path: Path, *, option: str) -> Identity:
     """A certificate that was read, and its key; `option` is where the user names another key."""
     key = load_key(key_path)
-    if key.public_key() != certificate.public_key():
+    try:
+        fits = key.public_key() == certificate.public_key()
+    except Exception:  # cryptography answers with several classes to a key that it cannot read
+        fits = False
+    if not fits:
         raise UsageError(
             f"the key {key_path} does not belong to the certificate {certificate_path}",
             remedy=f"name the right one with {option}",
