@@ -168,10 +168,10 @@ async def upgrade(stream, server_hostname, context, timeout_ms=10_000):
 
 def _check_time(timeout_ms):
     """Raises ConfigError for what would end `_expire`, and with it the time limit."""
-    from time import ticks_add
+    from time import ticks_add, ticks_ms
 
     try:
-        ticks_add(0, timeout_ms)
+        ticks_add(ticks_ms(), timeout_ms)
     except (TypeError, OverflowError):
         from .errors import ConfigError
 

@@ -153,7 +153,7 @@ class Response:
         if step_ms is not None and (self._left or self._chunked):
             # Now and then only: it costs a system call, and most reads find what they want.
             now_ms = ticks_ms()
-            if ticks_diff(now_ms, self._since_ms) > step_ms >> 3:
+            if ticks_diff(now_ms, self._since_ms) > step_ms >> 3:  # type: ignore[has-type]
                 self._since_ms = now_ms
                 self.connection.set_deadline(step_ms)
         if self._chunked and not self._left:
