@@ -17,6 +17,7 @@ from rootlet_host.board.virtual import VirtualBoard
 from rootlet_host.demo import Pki, install_application
 from rootlet_host.doctor.checks import examine
 from rootlet_host.errors import HostError
+from rootlet_host.flash import after
 from rootlet_host.store import build_store, decode_store
 from simulators.lying_board import LyingBoard
 
@@ -121,3 +122,10 @@ def test_what_a_board_says_of_itself_carries_no_commands_for_the_terminal() -> N
     info: BoardInfo = identity.parse("port", answer)
     assert json.dumps(info.to_json()).isprintable()
     assert (info.machine, info.unique_id, info.rootlet_version) == ("x?[2J", "?", "0?1")
+
+
+@pytest.mark.parametrize("answer", ["5", "[1]", "null", '"x"', "[" * 100_000])
+def test_what_a_board_says_after_flashing_may_be_anything(answer: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(after, "_ask", lambda *_: answer)
+    with pytest.raises(HostError, match="no MicroPython answers"):
+        after.show_board("port", 0)

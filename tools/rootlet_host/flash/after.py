@@ -57,7 +57,10 @@ def show_board(port: str, timeout_s: float) -> dict[str, Any]:
             # The port may still be away (USB comes back after the reset) or the firmware still starting.
             last = error
         if time.monotonic() > deadline:
-            raise HostError(f"no MicroPython answers on {port} within {timeout_s:g} s") from last
+            raise HostError(
+                f"no MicroPython answers on {port} within {timeout_s:g} s",
+                remedy="reset the board; if that does not help, flash it again with --erase",
+            ) from last
         time.sleep(0.3)
 
 
