@@ -136,18 +136,28 @@ class Handshake:
         """Closes the transport, frees Mbed TLS's memory and returns the exception to raise for `error`."""
         self._sock.close()
         self.credentials = self.context.credentials if self.context is not None else None
-        if self.issuers and self.context is not None:
-            # News for this attempt are worth another: servers change their CA, and handshakes run side by side.
-            self.retry = self.issuers != self._issuers_known
-            hosts = self.context.late_issuers
-            if self.host not in hosts and len(hosts) == _MAX_HOSTS:
-                hosts.pop(next(iter(hosts)))
-            hosts[self.host] = self.issuers
         self.free()
-        collect()  # before the texts are imported
+        collect()  # before anything is imported
+        if self.issuers and self.context is not None:
+            self._note_issuers()
         from rootlet.diagnosis import from_handshake
 
         return from_handshake(error, self, self.host)
+
+    def _note_issuers(self):
+        """Lets the context remember what another attempt has to load. Raises nothing."""
+        try:
+            found = rootlet.judging.found_issuers(self)  # type: ignore[attr-defined]
+        except Exception as error:
+            self.observer.error = error
+            return
+        # News for this attempt are worth another: servers change their CA, and handshakes run side by side.
+        self.retry = bool(found) and found != self._issuers_known
+        hosts = self.context.late_issuers
+        if self.retry:
+            if self.host not in hosts and len(hosts) == _MAX_HOSTS:
+                hosts.pop(next(iter(hosts)))
+            hosts[self.host] = found
 
     def free(self):
         """Frees Mbed TLS's memory. What was using it must be closed."""

@@ -68,6 +68,20 @@ def _note_issuer(handshake, der):
 
     if len(handshake.issuers) < _MAX_CERTIFICATES:
         certificate = Certificate(der)
-        if certificate.issuer_end - certificate.issuer <= _MAX_NAME:  # the Context keeps them
+        if certificate.issuer_end - certificate.issuer <= _MAX_NAME:
             # The root comes first here, the server in its Certificate message.
             handshake.issuers = (bytes(der[certificate.issuer : certificate.issuer_end]),) + handshake.issuers
+
+
+def found_issuers(handshake):
+    """Those of its `issuers` that a store has, which its Context keeps: a server must not fill the memory with names
+    that are of no use. Notes in `missing` that there is none."""
+    found = []
+    for name in handshake.issuers:
+        for store in handshake.context.stores:
+            if store.lookup(name, handshake.host):
+                found.append(name)
+                break
+    if not found and not handshake.loaded:
+        handshake.missing = handshake.issuers[-1]
+    return tuple(found)

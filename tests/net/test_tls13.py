@@ -137,8 +137,13 @@ def test_bad_chain_is_refused(case: str, kind: str, root: pki.Authority, connect
         assert server.accepted <= 2
 
 
-def test_server_whose_chain_changes_with_every_connection_is_given_up(root: pki.Authority, connect: Connect) -> None:
-    contexts = [server_context(pki.make_ca(f"stranger {i}").issue(HOST)) for i in range(4)]
+def test_server_whose_chain_changes_with_every_connection_is_given_up(
+    root: pki.Authority, connect: Connect, tmp_path: Path
+) -> None:
+    authorities = [pki.make_ca(f"root {i}") for i in range(4)]
+    trusted = tmp_path / "all.pem"
+    trusted.write_bytes(b"".join(authority.pem for authority in authorities))
+    contexts = [server_context(authority.issue(HOST)) for authority in authorities]
 
     def another(stream: ssl.SSLSocket | ssl.SSLObject, name: str | None, context: ssl.SSLContext) -> None:
         stream.context = contexts.pop()
@@ -146,8 +151,27 @@ def test_server_whose_chain_changes_with_every_connection_is_given_up(root: pki.
     first = server_context(root.issue(HOST))
     first.sni_callback = another
     with tls_server(root.issue(HOST), context=first) as server:
-        assert connect(server.port).kind == "UnknownIssuerError"
+        assert connect(server.port, cafile=str(trusted)).kind == "UnknownIssuerError"
         assert server.accepted == 2
+
+
+def test_issuers_that_no_store_has_are_neither_kept_nor_tried_again(
+    connect_again: Callable[..., list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def long_name(common_name: str) -> x509.Name:
+        units = [x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, "x" * 64) for _ in range(12)]
+        return x509.Name([*units, x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+
+    monkeypatch.setattr(pki, "make_name", long_name)
+    above = pki.make_ca("hostile root")
+    for i in range(4):
+        above = above.child(f"hostile {i}")
+    with tls_server(above.issue(HOST)) as server:
+        (report,) = connect_again(server.port)
+        assert report["kind"] == "UnknownIssuerError"
+        assert "hostile root" in report["message"]
+        assert report["late_issuers"] == 0
+        assert server.accepted == 1
 
 
 def test_truncation_is_reported_and_a_proper_end_is_not(root: pki.Authority, connect: Connect) -> None:
