@@ -7,7 +7,7 @@ from micropython import const
 
 from rootlet.anchor import _u32
 from rootlet.store import parts
-from rootlet import TrustStore, forget
+from rootlet import TrustStore, forget, forgets
 
 _HEADER_SIZE = const(64)
 _MAX_ANCHORS_IN_STORE = const(4096)
@@ -74,6 +74,8 @@ def _fault(store, file, magic):
             return "its signature envelope is damaged"
     if size > store.size and not store.path.endswith(_SLOT_FILE):
         return "something follows it"
+    if not forgets:
+        store.issued_at = _u32(head, 12)  # else TrustStore reads it when it is asked: a number takes a block of memory
     # Few have these, and attributes of the class take no memory.
     if _u32(head, 16):
         store.not_used_after = _u32(head, 16)
