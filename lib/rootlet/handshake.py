@@ -15,7 +15,6 @@ from rootlet.observer import HandshakeObserver
 
 _REFUSED = const(-0x3000)  # MBEDTLS_ERR_X509_FATAL_ERROR
 _MAX_ANCHORS = const(4)
-_MAX_HOSTS = const(8)  # whose issuers a Context remembers
 
 
 class Handshake:
@@ -139,25 +138,13 @@ class Handshake:
         self.free()
         collect()  # before anything is imported
         if self.issuers and self.context is not None:
-            self._note_issuers()
+            try:
+                rootlet.judging.note_issuers(self)  # type: ignore[attr-defined]
+            except Exception as failure:
+                self.observer.error = failure
         from rootlet.diagnosis import from_handshake
 
         return from_handshake(error, self, self.host)
-
-    def _note_issuers(self):
-        """Lets the context remember what another attempt has to load. Raises nothing."""
-        try:
-            found = rootlet.judging.found_issuers(self)  # type: ignore[attr-defined]
-        except Exception as error:
-            self.observer.error = error
-            return
-        # News for this attempt are worth another: servers change their CA, and handshakes run side by side.
-        self.retry = bool(found) and found != self._issuers_known
-        hosts = self.context.late_issuers
-        if self.retry:
-            if self.host not in hosts and len(hosts) == _MAX_HOSTS:
-                hosts.pop(next(iter(hosts)))
-            hosts[self.host] = found
 
     def free(self):
         """Frees Mbed TLS's memory. What was using it must be closed."""

@@ -9,6 +9,7 @@ from micropython import const
 _REFUSED = const(-0x3000)  # MBEDTLS_ERR_X509_FATAL_ERROR
 _MAX_CERTIFICATES = const(16)  # as in flight.py
 _MAX_NAME = const(1024)
+_MAX_HOSTS = const(8)  # whose issuers a Context remembers
 
 
 def judge(handshake, der, depth):
@@ -73,15 +74,24 @@ def _note_issuer(handshake, der):
             handshake.issuers = (bytes(der[certificate.issuer : certificate.issuer_end]),) + handshake.issuers
 
 
-def found_issuers(handshake):
-    """Those of its `issuers` that a store has, which its Context keeps: a server must not fill the memory with names
-    that are of no use. Notes in `missing` that there is none."""
+def note_issuers(handshake):
+    """Lets the Context of `handshake`, which failed, remember those of its `issuers` that a store has, for `retry`:
+    only those, because a server must not fill the memory with names that are of no use."""
+    context = handshake.context
     found = []
     for name in handshake.issuers:
-        for store in handshake.context.stores:
+        for store in context.stores:
             if store.lookup(name, handshake.host):
                 found.append(name)
                 break
-    if not found and not handshake.loaded:
-        handshake.missing = handshake.issuers[-1]
-    return tuple(found)
+    if not found:
+        if not handshake.loaded:
+            handshake.missing = handshake.issuers[-1]
+        return
+    hosts = context.late_issuers
+    host = handshake.host
+    # News for this attempt are worth another: servers change their CA, and handshakes run side by side.
+    handshake.retry = tuple(found) != handshake._issuers_known
+    if host not in hosts and len(hosts) == _MAX_HOSTS:
+        hosts.pop(next(iter(hosts)))
+    hosts[host] = tuple(found)
