@@ -25,7 +25,7 @@ def from_handshake(error, handshake, host):
     found = _from_handshake(error, handshake, host)
     # What judged the chain, too: a handshake that fails has no other place to let go of it.
     forget("judging", "policy", "certificate", "der", "names", "addresses", "constraints", "webpki", "rules")
-    forget("handshake", "flight", "store", "anchor", "diagnosis", "codes", "alerts", "refusals")
+    forget("handshake", "flight", "store", "anchor", "civil", "diagnosis", "codes", "alerts", "refusals")
     return found
 
 
