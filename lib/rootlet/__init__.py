@@ -142,9 +142,8 @@ class Context:
             return self.trace.handshake(self, sock, server_hostname, deadline_ms)
         try:
             host = _package.beginning.check(self, server_hostname)
-            kind = kind or _package.handshake.Handshake
             forget("settings", "clock", "names", "addresses", "dial")
-            return kind(self, sock, host, deadline_ms)
+            return (kind or _package.handshake.Handshake)(self, sock, host, deadline_ms)
         except Exception as error:
             from rootlet.diagnosis import from_beginning
 

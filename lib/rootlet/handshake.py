@@ -51,12 +51,13 @@ class Handshake:
         self.tls_context = rootlet.beginning.tls_context(context, self.PROTOCOL)  # type: ignore[attr-defined]
         self.tls_context.verify_callback = self._verify
         try:
-            rootlet.forget("beginning")
+            rootlet.forget()  # small things that stay are made now
             self.observer = self.Observer(sock, None if context.psk else self._load, deadline_ms)
         except BaseException:
             self.free()
             raise
         self._issuers_known = context.late_issuers.get(host, ())
+        rootlet.forget("beginning")
 
     def _load(self, name):
         """Loads every anchor whose subject is `name` (DER, bytes) into the running handshake, at most four in all."""
