@@ -12,10 +12,10 @@ made anew once they exist, and each slot has its own directory: see docs/updates
 
 import os
 
+import rootlet  # opening is loaded through it, and not kept: it would keep store and anchor, too
 from micropython import const
 
 from . import TrustStore
-from .opening import claimed_sequence, current, slot_path
 
 _ENOSPC = const(28)  # module errno has no name for it: py/mperrno.h
 _POLICIES = ("never", "first-push", "usb")
@@ -35,12 +35,13 @@ class Slots:
             raise ConfigError("unsigned cannot be %s" % unsigned, "Use never, first-push or usb")
         self.path = path
         self._unsigned = unsigned
-        self._slots = (slot_path(path, "a"), slot_path(path, "b"))
+        self._slots = tuple(rootlet.opening.slot_path(path, slot) for slot in "ab")
 
     def current(self):
         """The TrustStore in force, or None."""
+        opening = rootlet.opening  # if that cannot be loaded, it does not mean that there is no store
         try:
-            return current(self.path)
+            return opening.current(self.path)
         except OSError:
             return None
 
@@ -106,8 +107,12 @@ class Slots:
             from .errors import TrustStoreDamagedError
 
             raise TrustStoreDamagedError(path, why)
+        del fault
+        rootlet.forget("integrity", "opening", "store", "anchor", "civil")
         publishers = self._publishers(before)
+        rootlet.forget("opening", "store", "anchor", "civil")
         signer = self._signer(store, publishers, usb)
+        rootlet.forget("signature")
         if signer is None and publishers:
             signer = publishers[0]  # unsigned, from USB: who may sign the next one stays as it was
         if _read_signer(path) != (signer or b""):
@@ -116,7 +121,7 @@ class Slots:
         self._mark(path, TrustStore.MAGIC)
         for other in (self.path,) + self._slots:
             # Only on a rollback: the higher sequences have to go, after the new store is there.
-            if other != path and claimed_sequence(other) >= store.sequence:
+            if other != path and rootlet.opening.claimed_sequence(other) >= store.sequence:
                 self._mark(other, TrustStore.PENDING)
         return TrustStore(path)
 

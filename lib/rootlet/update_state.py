@@ -16,7 +16,11 @@ def label(url):
     """A short name for `url`, which may be long."""
     from hashlib import sha256
 
-    return str(hexlify(sha256(url.encode()).digest()[:6]), "ascii")
+    return hexadecimal(sha256(url.encode()).digest()[:6])
+
+
+def hexadecimal(data):
+    return str(hexlify(data), "ascii")
 
 
 class State:

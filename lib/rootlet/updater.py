@@ -16,9 +16,9 @@ import os
 
 from micropython import const
 
-from . import TrustStore
+from . import TrustStore, forget
 from .pacing import Pace
-from .update_state import State, label, usable_tag
+from .update_state import State, hexadecimal, label, usable_tag
 
 _ENOSPC = const(28)  # module errno has no name for it: py/mperrno.h
 _HEADER = const(64)
@@ -95,16 +95,37 @@ class Updater:
         return outcome == "updated"
 
     def _ask(self, url):
+        name = label(url)
+        while True:
+            path = self.slots.free_path()
+            forget("opening", "store", "anchor", "civil")
+            found = self._fetch(url, name, path)
+            if found == "current":
+                return found
+            # The signature check is a handshake, too: nothing of the download may take its memory.
+            tag, partial = found
+            del found
+            forget("fetch", "http", "http_fields", "dial", "clock")
+            try:
+                self.store = self.slots.commit(path)
+            except BaseException as error:
+                self._forget()
+                if not partial or not isinstance(error, OSError):
+                    raise
+                continue  # what was there from before is damaged: all of it, then
+            self._current(name, tag, self.store, True)
+            return "updated"
+
+    def _fetch(self, url, name, path):
+        """"current", or of the store that is whole now at `path`: (its tag, the partial one that it continues)."""
         from .fetch import Fetch
 
         state = self._state
         before = self.slots.current()
-        name = label(url)
         headers = {}
         tag = state.tag
-        if tag and before and tag[0] == name and tag[2] == _hex(before.digest):
+        if tag and before and tag[0] == name and tag[2] == hexadecimal(before.digest):
             headers["If-None-Match"] = tag[1]
-        path = self.slots.free_path()
         partial = state.partial
         if partial and partial[0] == name and partial[2] == _digest_at(path):
             headers["Range"] = "bytes=%d-" % partial[3]
@@ -122,10 +143,10 @@ class Updater:
                 except OSError:
                     if state.partial is not partial and state.partial:
                         raise  # the connection broke again, further on
-                    # What was there from before is damaged, or the server cannot send parts: all of it, then.
+                    # What was there from before does not fit, or the server cannot send parts: all of it, then.
                     self._forget()
                     response.close()
-                    return self._ask(url)
+                    return self._fetch(url, name, path)
             if response.status == 200:
                 return self._download(fetch, response, name, path, before, None)
             if partial:
@@ -163,7 +184,7 @@ class Updater:
         most = min(least + _MAX_ENVELOPE, self.max_bytes)
         if least > self.max_bytes or total is not None and not least <= total <= most:
             _refuse("the length of the server's file does not fit its content")
-        digest = _hex(header[32:])
+        digest = hexadecimal(header[32:])
         got = partial[3] if partial else 0
         try:
             self._receive(fetch, response, path, buffer, filled, got, most)
@@ -172,14 +193,7 @@ class Updater:
                 self._state.partial = [name, tag, digest, broken.got]
                 self._state.save()
             raise broken.error
-        response.close()  # the signature check is a handshake, too: never the memory of two
-        try:
-            self.store = self.slots.commit(path)
-        except BaseException:
-            self._forget()
-            raise
-        self._current(name, tag, self.store, True)
-        return "updated"
+        return tag, partial
 
     def _receive(self, fetch, response, path, buffer, filled, got, most):
         """Writes what is in `buffer` and then the rest of the body to the slot, from position `got` on.
@@ -219,7 +233,7 @@ class Updater:
             seconds = now()
         except OSError:
             seconds = 0
-        tag = [name, tag, _hex(store.digest)] if tag else None
+        tag = [name, tag, hexadecimal(store.digest)] if tag else None
         if changed or tag != state.tag or state.partial or seconds - state.checked > self.pace.period_s // 2:
             state.tag = tag
             state.partial = None
@@ -271,13 +285,7 @@ def _digest_at(path):
             header = file.read(_HEADER)
     except OSError:
         return None
-    return _hex(header[32:]) if header[:4] == TrustStore.PENDING else None
-
-
-def _hex(data):
-    from binascii import hexlify
-
-    return str(hexlify(data), "ascii")
+    return hexadecimal(header[32:]) if header[:4] == TrustStore.PENDING else None
 
 
 def _u32(data, at):
