@@ -51,7 +51,8 @@ class Handshake:
         self.tls_context = rootlet.beginning.tls_context(context, self.PROTOCOL)  # type: ignore[attr-defined]
         self.tls_context.verify_callback = self._verify
         try:
-            rootlet.forget()  # small things that stay are made now
+            if __file__[-3:] == ".py":
+                rootlet.forget()  # in firmware; as a file `beginning` is still there, and would be a gap later
             self.observer = self.Observer(sock, None if context.psk else self._load, deadline_ms)
         except BaseException:
             self.free()
