@@ -1,5 +1,6 @@
 # What a signature check and a whole update cost. Arguments: path of the store, URL of the next one; "heap" to measure
-# heap instead of time, "once" to make the update and nothing else. Prints JSON.
+# heap instead of time, "once" to make the update and nothing else, "push" to put next.rtlt beside the store in force as
+# a push over USB does. Prints JSON.
 
 import gc
 import json
@@ -9,8 +10,29 @@ import time
 gc.collect()
 start_bytes = gc.mem_alloc()
 
-from rootlet.signature import verify
 from rootlet.slots import Slots
+
+
+def push(slots, source):
+    from rootlet.slots import SlotFile
+
+    path = slots.free_path()
+    slot = SlotFile(path)
+    with open(source, "rb") as file:
+        while True:
+            piece = file.read(1024)
+            if not piece:
+                break
+            slot.write(piece)
+    slot.close()
+    slots.commit(path, usb=True)
+
+
+if sys.argv[3:] == ["push"]:
+    push(Slots(sys.argv[1]), sys.argv[1].rpartition("/")[0] + "/next.rtlt")
+    print("{}")
+    sys.exit()
+
 from rootlet.updater import Updater
 
 try:
@@ -58,10 +80,13 @@ if sys.argv[3:] == ["once"]:
 result["update"] = measure(update)
 store = slots.current()
 publisher = slots.publishers()[0]
-verify(store, publisher)
 gc.collect()
 gc.collect()
 result["resident_bytes"] = gc.mem_alloc() - start_bytes
+
+from rootlet.signature import verify
+
+verify(store, publisher)
 result["signature"] = measure(lambda: verify(store, publisher))
 times = []
 for _ in range(20):
