@@ -61,25 +61,27 @@ def verify(store, publisher):
 
     The dates of the certificates are wide, so that this works on a board whose clock is not set.
     """
-    fault = _shake_hands(store, publisher) if store.signed else "it is not signed"
+    envelope = store.envelope()
+    fault = "it is not signed"
+    if envelope:
+        name = host_name(store)
+        forget("opening", "store", "anchor", "civil")
+        fault = _shake_hands(envelope, name, publisher)
     if fault:
         from .errors import SignatureError
 
         raise SignatureError("the trust store %s is refused: %s" % (store.path, fault))
 
 
-def _shake_hands(store, publisher):
+def _shake_hands(envelope, name, publisher):
     """Why the handshake failed, or None."""
-    name = host_name(store)
-    leaf, key = store.envelope()
-    forget("opening", "store", "anchor", "civil")
+    leaf, key = envelope
     streams = []
     contexts = []
     try:
         server = tls.SSLContext(tls.PROTOCOL_TLS_SERVER)
         contexts.append(server)
         server.load_cert_chain(leaf, key)
-        leaf = key = None
         client = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)
         contexts.append(client)
         client.verify_mode = tls.CERT_REQUIRED

@@ -16,10 +16,10 @@ checked = {}
 _shake_hands = rootlet.signature._shake_hands
 
 
-def _once(store, publisher):
-    key = (bytes(store.envelope()[0]), rootlet.signature.host_name(store), bytes(publisher))
+def _once(envelope, name, publisher):
+    key = (bytes(envelope[0]), name, bytes(publisher))
     if key not in checked:
-        checked[key] = _shake_hands(store, publisher)
+        checked[key] = _shake_hands(envelope, name, publisher)
     return checked[key]
 
 
