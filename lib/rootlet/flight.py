@@ -181,7 +181,6 @@ def _read_messages(observer, on_issuer, head, room):
                     field += 1
             else:
                 if tag == 0x30 and n <= MAX_NAME:
-                    forget()  # what is kept of the name is small, and stays: not between pieces of garbage
                     name = bytearray(2 + more + n)
                     name[0] = tag
                     if more:
