@@ -277,7 +277,7 @@ def test_a_wrong_configuration_is_a_failure_and_no_connection_is_tried(
 
 
 def test_too_little_memory_is_a_line_and_no_traceback(make_virtual_board: Make, flash: Path, server: int) -> None:
-    virtual = make_virtual_board(directory=flash, heap="80K")
+    virtual = make_virtual_board(directory=flash, heap="76K")
     diagnosis, lines = diagnose(virtual, Target(HOST, server, "127.0.0.1"))
     assert diagnosis.failed
     assert lines["preflight"].state == "fail" and "a board with more memory" in lines["preflight"].remedy
