@@ -98,7 +98,6 @@ class Updater:
         name = label(url)
         while True:
             path = self.slots.free_path()
-            forget("opening", "store", "anchor", "civil")
             found = self._fetch(url, name, path)
             if found == "current":
                 return found
@@ -118,10 +117,11 @@ class Updater:
 
     def _fetch(self, url, name, path):
         """"current", or of the store that is whole now at `path`: (its tag, the partial one that it continues)."""
-        from .fetch import Fetch
-
         state = self._state
         before = self.slots.current()
+        forget("opening", "store", "anchor", "civil")
+        from .fetch import Fetch
+
         headers = {}
         tag = state.tag
         if tag and before and tag[0] == name and tag[2] == hexadecimal(before.digest):
