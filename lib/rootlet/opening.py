@@ -7,7 +7,7 @@ from micropython import const
 
 from rootlet.anchor import _u32
 from rootlet.store import parts
-from rootlet import TrustStore, forget, forgets
+from rootlet import TrustStore, forgets
 
 _HEADER_SIZE = const(64)
 _MAX_ANCHORS_IN_STORE = const(4096)

