@@ -88,7 +88,7 @@ def described(der):
     if bytes(der[-4:]) == b"\x03\x02\0\0":
         # Written by anchor.py: only what the trust store has is a root's own.
         found["anchor"] = True
-        del found["serial"], found["fingerprint"], found["names"]
+        del found["serial"], found["issuer"], found["fingerprint"], found["names"]
     fields = []
     for name, value in found.items():
         fields.append(name)

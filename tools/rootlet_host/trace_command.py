@@ -107,7 +107,9 @@ def _certificate(fields: dict[str, Any]) -> str:
     kind = "anchor" if fields.get("anchor") else f"depth {fields.get('depth')}"
     if "sent" in fields:
         kind = f"sent, number {fields['sent']}, not verified"
-    words = [f"{kind}: {fields.get('subject')}, {fields.get('key')}, issued by {fields.get('issuer')}"]
+    words = [f"{kind}: {fields.get('subject')}, {fields.get('key')}"]
+    if "issuer" in fields:
+        words[0] += f", issued by {fields['issuer']}"
     words.append(f"valid {fields.get('not_before')} … {fields.get('not_after')}")
     if names := fields.get("names"):
         words.append("for " + ", ".join(map(str, names)) if isinstance(names, list) else str(names))
