@@ -430,6 +430,7 @@ class _Handshake:
         self.missing = data[3:] if data[2] & 1 else None
         self.free_bytes = data[2] * 100 if data[1] & 2 else None
         self.credentials = self if data[1] & 4 else None
+        self.retry = bool(data[1] & 8)
 
 
 def _number(data):

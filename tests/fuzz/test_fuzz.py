@@ -85,7 +85,7 @@ def test_inputs_changed_by_chance(interpreter: str, inputs: int, seed: int) -> N
 
 # A fault that once could have been made, where it is, and the target that must find it.
 FAULTS = (
-    ("der", "der.py", "if end > limit or tag", "if tag"),
+    ("der", "der.py", "if end > limit or found", "if found"),
     ("policy", "policy.py", "except (ValueError, IndexError):", "except ZeroDivisionError:"),
     ("names", "names.py", 'if dot < 1 or host.find(b".", dot + 1) < 0:', "if dot < 1:"),
     ("observer", "flight.py", "n <= MAX_NAME", "n"),
