@@ -36,7 +36,7 @@ test: $(STAMP) ## Run every test (ARGS=tests/net: those)
 	@$(BIN)/pytest -n 2 $(ARGS)
 
 test-versions: $(STAMP) ## The same for other MicroPythons (MPY=1.26.1-mpy)
-	@$(BIN)/pytest -n 2 --micropython $(or $(MPY),others) $(ARGS)
+	@$(BIN)/pytest -n 2 --micropython $(or $(MPY),others) --ignore tests/host --ignore tests/versions $(ARGS)
 
 boards: $(STAMP) ## List the boards that rootlet knows
 	@$(BIN)/rootlet boards

@@ -57,7 +57,9 @@ def fail(root: pki.Authority, cafile: Path, tmp_path: Path) -> Fail:
 @pytest.mark.parametrize("what", ["get", "client", "plain client", "asyncio", "connect", "upgrade", "tofu", "update"])
 def test_what_the_transport_raises_leaves_nothing_open(what: str, error: str, fail: Fail) -> None:
     found = fail(what, error)
-    assert {"readinto", "write", "setblocking"} <= set(found["raised"])
+    raised = set(found["raised"])
+    # Over plain HTTP a short answer may be there as a whole with its first line.
+    assert {"write", "setblocking"} <= raised and raised & {"readinto", "readline"}
     assert found["left"] == []
     assert set(found["ends"]) <= {EXPECTED[error], "TLSError", "nothing"}
     if error == "interrupt":
