@@ -6,6 +6,7 @@ import contextlib
 import selectors
 import socket
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
 
@@ -13,7 +14,7 @@ PASS, DROP, TWICE, LATE = "pass", "drop", "twice", "late"
 _Relay = TypeVar("_Relay", bound="Relay")
 
 
-class Relay:
+class Relay(ABC):
     """Gets datagrams on `front`, whose port is `port`, and on every other socket that it listens to. Derived classes
     say in `received` what becomes of them. Use as a context manager; its sockets are closed at the end."""
 
@@ -38,8 +39,8 @@ class Relay:
         self._selector.unregister(end)
         end.close()
 
-    def received(self, end: socket.socket, data: bytes, sender: Any) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def received(self, end: socket.socket, data: bytes, sender: Any) -> None: ...
 
     def __enter__(self: _Relay) -> _Relay:
         self._thread.start()

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import threading
+from abc import ABC, abstractmethod
 from typing import TypeVar
 
 _Simulator = TypeVar("_Simulator", bound="Background")
 
 
-class Background:
+class Background(ABC):
     """Derived classes say in `_serve` what the thread does until `_stop` is set, and in `_close` what is let go of."""
 
     def __init__(self) -> None:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._serve, daemon=True)
 
-    def _serve(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _serve(self) -> None: ...
 
-    def _close(self) -> None:
+    def _close(self) -> None:  # noqa: B027 - most have nothing to let go of
         """Called after the thread's end."""
 
     def __enter__(self: _Simulator) -> _Simulator:
