@@ -8,8 +8,7 @@ import json
 import os
 import struct
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -107,31 +106,26 @@ def test_a_server_that_closes_in_the_middle_of_the_handshake_was_never_connected
 
 
 class Noise(BadLine):
-    """Carries everything, and beside it, once the client has spoken, datagrams that mean nothing.
+    """Carries everything, and puts datagrams that mean nothing before and after each one of the server's.
 
     Of an epoch that is not the next one: Mbed TLS gives a handshake up over a record that does not decrypt where
-    Finished must be (ssl_msg.c, ssl_get_next_record).
+    Finished must be (ssl_msg.c, ssl_get_next_record). Only so many that none of the server's is lost: more than fit
+    into the buffer of the client's socket would take its place.
     """
 
-    over = False
+    NOISE = 12
 
-    @contextlib.contextmanager
-    def noise(self) -> Iterator[None]:
-        thread = threading.Thread(target=self._make, daemon=True)
-        thread.start()
-        yield
-        self.over = True
-        thread.join(10)
+    def _pass_on(self, end: Any, data: bytes) -> None:
+        if end is self.front:
+            super()._pass_on(end, data)
+            return
+        self._noise()
+        super()._pass_on(end, data)
+        self._noise()
 
-    def _make(self) -> None:
-        while not self.over:
-            if self._client is None:
-                time.sleep(0.001)
-                continue
-            for _ in range(20):
-                with contextlib.suppress(OSError):
-                    self.front.sendto(record(23, os.urandom(40), 0, 7), self._client)
-            time.sleep(0.0005)
+    def _noise(self) -> None:
+        for _ in range(self.NOISE):
+            super()._pass_on(self._back, record(23, os.urandom(40), 0, 7))
 
 
 @WAYS
@@ -146,7 +140,6 @@ def test_what_means_nothing_harms_no_connection(
     with (
         daemon(*command, "--x509certfile", str(chain), "--x509keyfile", str(key), port=None, log=tmp_path / "log"),
         Noise(port) as line,
-        line.noise(),
     ):
         # The server may not listen yet: the first flight is then said again after a second.
         result = talk(line.port, say=said, tries=8, timeout_ms=15_000, asynchronous=asynchronous)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 import time
@@ -22,8 +23,9 @@ def relay(port: int, forward) -> Server:  # type: ignore[no-untyped-def]
         with socket.create_connection(("127.0.0.1", port)) as upstream:
 
             def upload() -> None:
-                while data := connection.recv(4096):
-                    upstream.sendall(data)
+                with contextlib.suppress(OSError):  # either side has closed
+                    while data := connection.recv(4096):
+                        upstream.sendall(data)
 
             threading.Thread(target=upload, daemon=True).start()
             while data := upstream.recv(65536):
