@@ -194,7 +194,11 @@ def _meet(host, port, server_hostname, address, timeout_ms, transport, settings)
     except TLSError as error:
         failure = error
     der = first.met and first.met.leaf
-    if (first.met and first.met.issued) or (der and not _is_self_issued(der)):
+    try:
+        issued = (first.met and first.met.issued) or (der and not _is_self_issued(der))
+    except (ValueError, IndexError) as error:
+        raise _malformed(error)
+    if issued:
         raise UnsupportedError(
             "the certificate of %s was issued by a CA: it cannot be trusted as itself" % host,
             "Get the CA's certificate (rootlet ca find) and pass it as cafile",
@@ -223,9 +227,17 @@ def _judge(confirm, fingerprint):
     def ask(der):
         from .describe import certificate
 
-        return confirm(certificate(der)) is True
+        try:
+            seen = certificate(der)
+        except (ValueError, IndexError) as error:
+            raise _malformed(error)
+        return confirm(seen) is True
 
     return ask
+
+
+def _malformed(error):
+    return CertificateError("the server's certificate is malformed", "The server needs another certificate", error)
 
 
 def _save(path, der):

@@ -5,15 +5,17 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conformance.flight import serve
-from support import pki
+from support import forge, pki
 from support.attempt import HOST
 from support.board import LIBRARY, run_device_json
 from support.firmware import Firmware
+from support.forge import make
 from support.servers import Server, tls_server
 
 PROBE = Path(__file__).with_name("tofu_probe.py")
@@ -147,6 +149,21 @@ def test_server_without_the_certificates_key_is_not_stored(path: Path, meet: Mee
         result = meet(server.port)
     assert len(result["asked"]) == 1 and "made" not in result and result["kind"]
     assert not path.exists()
+
+
+def test_malformed_certificate_is_refused_in_words_before_anybody_is_asked(path: Path, meet: Meet) -> None:
+    """Mbed TLS reads more than is allowed."""
+    name = make.name(cn=HOST)
+    for fault in (
+        {"serial": b"\xff"},
+        {"not_before": make.utc("260101000000")},  # no Z
+        {"extensions": [make.extension(f"1.2.3.{i}", b"") for i in range(41)]},
+    ):
+        der = forge.root(name, **fault)
+        with Server(partial(serve, chain=[der])) as server:
+            result = meet(server.port)
+        assert result["kind"] == "CertificateError" and "malformed" in result["message"], (fault, result)
+        assert result["asked"] == [] and not path.exists()
 
 
 def test_file_that_cannot_be_read_is_never_a_first_contact(path: Path, meet: Meet) -> None:
