@@ -55,6 +55,7 @@ OutOfMemory||Free memory first: fewer modules, smaller buffers
 TrustStore||Push a fresh store: rootlet push
 Signature|TrustStore|Take the store from its publisher: it was changed, is unsigned, or is somebody else's
 Rollback|TrustStore|Build a store with a higher sequence, or push with --rollback
+Series|TrustStore|Take the store that is meant for this board, or build it with that --series
 Handshake||Try again; if it stays, look at the server's log or try `rootlet doctor --host`
 NotTLS|Handshake|Check the port: the server does not speak TLS there
 Alert|Handshake|

@@ -54,7 +54,7 @@ def _fault(store, file, magic):
         return "it has format version %d, this rootlet reads version 1" % head[4]
     store.head = head
     records, blocked, publisher, end = parts(head)
-    if head[5] or _u32(head, 28) or store.count > _MAX_ANCHORS_IN_STORE or end > _HEADER_SIZE + _MAX_BODY:
+    if head[5] or store.count > _MAX_ANCHORS_IN_STORE or end > _HEADER_SIZE + _MAX_BODY:
         return "its header is not of this format"
     if records > blocked or end - publisher > _MAX_PUBLISHER:
         return "its parts do not fit into its length"

@@ -89,15 +89,17 @@ class Slots:
         """Puts the pending store at `path` (from `free_path`) in force, if everything about it is right.
 
         `usb`: it came over USB, from somebody who has the board in hand; only then may it be unsigned (see the class),
-        and only then does `rollback` allow a sequence that is not above the one in force.
+        and only then does `rollback` allow a sequence that is not above the one in force, or another series.
 
-        Returns its TrustStore. Raises TrustStoreDamagedError, RollbackError, SignatureError, OSError, MemoryError; what
-        was in force is still in force then, and the file stays what it was: pending, and of no effect.
+        Returns its TrustStore. Raises TrustStoreDamagedError, RollbackError, SeriesError, SignatureError, OSError,
+        MemoryError; what was in force is still in force then, and the file stays pending, and of no effect.
         """
         from .integrity import fault
 
         store = TrustStore(path, TrustStore.PENDING)
         before = self.current()
+        if before and not (rollback and usb):
+            check_series(store.head, before)
         if before and store.sequence <= before.sequence and not (rollback and usb):
             from .errors import RollbackError
 
@@ -189,6 +191,17 @@ class SlotFile:
         finally:
             self._file.close()
         _sync()
+
+
+def check_series(head, before):
+    """Raises SeriesError unless the store whose header (bytes) is `head` may take the place of the TrustStore `before`:
+    one publisher may sign several, and each has a sequence of its own."""
+    series = before.head[28:32]
+    if series not in (head[28:32], b"\0\0\0\0"):
+        from .errors import SeriesError
+
+        names = ["".join([chr(byte) for byte in name if byte]) or "none" for name in (head[28:32], series)]
+        raise SeriesError("the store's series is %s, and that of the one in force %s" % tuple(names))
 
 
 def _folder(path):

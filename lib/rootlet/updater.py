@@ -173,6 +173,10 @@ class Updater:
         header = bytes(buffer[:_HEADER])
         if not partial and header[:4] != TrustStore.MAGIC or header[4] != 1:
             _refuse("the server's file is no trust store of format 1")
+        if before:
+            from .slots import check_series
+
+            check_series(header, before)
         sequence = _u32(header, 8)
         if before and sequence <= before.sequence:
             if sequence == before.sequence and header[32:] == before.digest:

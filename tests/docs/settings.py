@@ -74,7 +74,7 @@ SETTINGS: dict[str, Setting] = {
     ),
     "docs/updates.md": Setting(
         board="empty",
-        files={"rootlet.toml": TOML, "recovery.toml": TOML + '[updates]\nunsigned = "usb"\n'},
+        files={"our-ca.pem": site_ca, "rootlet.toml": TOML, "recovery.toml": TOML + '[updates]\nunsigned = "usb"\n'},
         names=CONTEXT
         + 'urls = ["https://example.org/roots.rtlt"]\n'
         + "from umqtt.simple import MQTTClient\n"

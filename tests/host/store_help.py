@@ -118,10 +118,10 @@ def assemble(
         "body": len(body),
         "blocked_count": len(blocked) // 16,
         "publisher_size": len(publisher),
-        "zero": 0,
+        "series": b"",
         **header,
     }
-    start = b"RTLT" + struct.pack("<BBHIIIIHHI", *fields.values())
+    start = b"RTLT" + struct.pack("<BBHIIIIHH4s", *fields.values())
     return start + hashlib.sha256(start + body).digest() + body + envelope
 
 

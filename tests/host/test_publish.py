@@ -17,8 +17,8 @@ PUBLISHER = publisher_certificate("publisher", KEY)
 ANCHORS = anchors_from_certificates([make_certificate().certificate])
 
 
-def make(path: Path, sequence: int, *, signed: bool = True, issued_at: int = 1_700_000_000) -> Path:
-    store = build_store(ANCHORS, sequence=sequence, issued_at=issued_at)
+def make(path: Path, sequence: int, *, signed: bool = True, issued_at: int = 1_700_000_000, series: str = "") -> Path:
+    store = build_store(ANCHORS, sequence=sequence, issued_at=issued_at, series=series)
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(sign_store(store, KEY, PUBLISHER) if signed else store)
     return path
@@ -63,6 +63,15 @@ def test_an_older_store_or_another_of_the_same_sequence_is_refused(
     assert result.code == 1
     assert "already has 6" in result.err
     assert (web / "roots.rtlt").read_bytes() == published
+
+
+def test_a_store_of_another_series_is_not_published_under_the_same_name(rootlet: Runner, tmp_path: Path) -> None:
+    web = tmp_path / "web"
+    assert rootlet("publish", web, make(tmp_path / "roots.rtlt", 6, series="web")).code == 0
+    result = rootlet("publish", web, make(tmp_path / "roots.rtlt", 7, series="site"))
+    assert result.code == 1
+    assert "series site" in result.err and "series web" in result.err
+    assert json.loads((web / "roots.json").read_text())["series"] == "web"
 
 
 def test_a_sequence_that_was_published_is_never_used_for_another_store(rootlet: Runner, tmp_path: Path) -> None:

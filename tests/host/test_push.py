@@ -50,11 +50,17 @@ class Publisher:
         key = new_publisher_key()
         return cls(key, publisher_certificate(name, key))
 
-    def release(self, sequence: int, *, roots: int = 118, signed: bool = True, announce: bool = True) -> bytes:
+    def release(
+        self, sequence: int, *, roots: int = 118, signed: bool = True, announce: bool = True, series: str = ""
+    ) -> bytes:
         certificates = x509.load_pem_x509_certificates(Path(certifi.where()).read_bytes())[:roots]
         announced = self.certificate.public_bytes(Encoding.DER) if announce else None
         store = build_store(
-            anchors_from_certificates(certificates), sequence=sequence, issued_at=1_700_000_000, publisher=announced
+            anchors_from_certificates(certificates),
+            sequence=sequence,
+            issued_at=1_700_000_000,
+            publisher=announced,
+            series=series,
         )
         return sign_store(store, self.key, self.certificate) if signed else store
 
@@ -160,6 +166,20 @@ def test_an_older_store_is_put_back_with_rollback_only(running: VirtualBoard, re
         assert "--rollback" in caught.value.remedy
         assert push(board, releases[3], rollback=True).result == "pushed"
     assert sequence(running) == 3
+
+
+def test_another_store_of_the_same_publisher_is_put_in_place_with_rollback_only(
+    running: VirtualBoard, publisher: Publisher
+) -> None:
+    with Board(running.port) as board:
+        push(board, publisher.release(5, series="web"))  # where there was none
+        for series in ("", "site"):
+            with pytest.raises(HostError, match=r"series.*, and the one in force on .* of series web") as caught:
+                push(board, publisher.release(6, series=series))
+            assert "--rollback" in caught.value.remedy
+        assert stores_on_board(board).in_force.series == "web"  # type: ignore[union-attr]
+        assert push(board, publisher.release(6, series="site"), rollback=True).result == "pushed"
+        assert push(board, publisher.release(7, series="site")).result == "pushed"
 
 
 def test_a_shorter_store_in_the_place_of_a_longer_one_comes_back_as_it_was(
@@ -302,7 +322,7 @@ def test_an_unsigned_first_store_is_refused_where_the_policy_is_never(
 def test_the_board_itself_refuses_what_the_host_lets_through(
     running: VirtualBoard, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("_require_signature", "_require_sequence"):
+    for name in ("_require_signature", "_require_successor"):
         monkeypatch.setattr(push_module, name, lambda *_: None)
     refused(running, Publisher.make("somebody").release(9), "refuses the store")
     refused(running, publisher.release(9, signed=False), "refuses the store: the trust store is not signed")

@@ -88,6 +88,29 @@ def test_an_explicit_sequence_is_taken_and_one_that_boards_would_refuse_is_noted
     assert "is not above 1000" in result.err
 
 
+def test_a_series_stays_until_another_is_asked_for(rootlet, tmp_path, root):
+    store = tmp_path / "certs/roots.rtlt"
+    rootlet("store", "build", "ca.pem")
+    assert read(store).header.series == ""
+    rootlet("store", "build", "ca.pem", "--series", "web")
+    assert (read(store).header.series, read(store).header.sequence) == ("web", 2)
+    assert "unchanged:" in rootlet("store", "build", "ca.pem").out
+    (tmp_path / "ca.pem").write_bytes(root.pem + make_certificate("Another").pem)
+    rootlet("store", "build", "ca.pem")
+    assert (read(store).header.series, read(store).header.sequence) == ("web", 3)
+    assert "series web" in rootlet("store", "show", store).out
+    result = rootlet("store", "build", "ca.pem", "--series", "site")
+    assert (result.code, read(store).header.series) == (0, "site")
+    assert "the series is not web any more" in result.err
+
+
+@pytest.mark.parametrize("series", ["sites", "Site", "a b", "ä"])
+def test_a_series_that_does_not_fit_is_refused(rootlet, tmp_path, root, series):
+    result = rootlet("store", "build", "ca.pem", "--series", series)
+    assert (result.code, "up to four of" in result.err) == (2, True)
+    assert not (tmp_path / "certs").exists()
+
+
 def test_a_damaged_store_at_the_output_is_not_overwritten_without_a_sequence(rootlet, tmp_path, root):
     store = tmp_path / "certs/roots.rtlt"
     store.parent.mkdir()

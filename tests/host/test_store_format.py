@@ -51,6 +51,7 @@ def small_signed():
         not_used_after=4_000_000_000,
         blocked=[bytes(range(32))],
         publisher=certificate.public_bytes(DER),
+        series="abc",
     )
     return signing.sign_store(data, key, certificate)
 
@@ -135,8 +136,8 @@ def test_the_file_has_the_documented_layout(small_signed):
     assert data[:6] == b"RTLT\x01\x00"
     count, sequence, issued, until, body = struct.unpack_from("<HIIII", data, 6)
     assert (count, sequence, issued, until) == (2, 3, 1_700_000_000, 4_000_000_000)
-    blocked, publisher, zero = struct.unpack_from("<HHI", data, 24)
-    assert (blocked, zero) == (1, 0)
+    blocked, publisher, series = struct.unpack_from("<HH4s", data, 24)
+    assert (blocked, series) == (1, b"abc\0")
     assert data[32:64] == hashlib.sha256(data[:32] + data[64 : 64 + body]).digest()
     keys = [hashlib.sha256(make_certificate(name).certificate.subject.public_bytes()).digest()[:5] for name in "ab"]
     offsets = [int.from_bytes(data[64 + 8 * n + 5 : 64 + 8 * n + 8], "little") for n in range(2)]
@@ -207,7 +208,8 @@ BAD = {
     "magic": (b"rtlt" + assemble(ONE, RECORD)[4:], "does not begin with RTLT"),
     "version": (assemble(ONE, RECORD, version=2), "format version 2"),
     "flags": (assemble(ONE, RECORD, flags=0x80), "unknown flags"),
-    "zero field": (assemble(ONE, RECORD, zero=1), "28 to 31"),
+    "series with other characters": (assemble(ONE, RECORD, series=b"Site"), "the header's series"),
+    "series with a gap": (assemble(ONE, RECORD, series=b"a\0b\0"), "the header's series"),
     "too many anchors": (assemble(ONE, RECORD, count=4097), "4097 anchors"),
     "body too long": (assemble(ONE, RECORD, body=(1 << 20) + 1), "body of 1048577"),
     "body cut": (assemble(ONE, RECORD)[:-1], "cut short"),
@@ -343,7 +345,7 @@ offsets = st.one_of(st.integers(0, 3 * len(RECORD)), st.sampled_from([0, len(REC
             "blocked_count": st.one_of(st.integers(0, 8), st.integers(0, 0xFFFF)),
             "publisher_size": st.one_of(st.integers(0, 200), st.integers(0, 0xFFFF)),
             "flags": st.integers(0, 255),
-            "zero": st.integers(0, 0xFFFFFFFF),
+            "series": st.binary(max_size=4),
         },
     ),
 )

@@ -43,6 +43,7 @@ class Publisher:
         announce: Publisher | None = None,
         issued_at: int = 1_700_000_000,
         not_used_after: int = 0,
+        series: str = "",
     ) -> bytes:
         """An unsigned store with these roots."""
         anchors = [anchor_from_certificate(root.certificate) for root in roots]
@@ -52,6 +53,7 @@ class Publisher:
             issued_at=issued_at,
             not_used_after=not_used_after,
             publisher=announce.der if announce else None,
+            series=series,
         )
 
     def sign(self, store: bytes) -> bytes:

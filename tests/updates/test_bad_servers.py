@@ -47,6 +47,18 @@ def test_another_store_of_the_same_sequence_is_not_taken(board: FieldBoard, publ
         refused(board, base + PATH, "sequence 5")
 
 
+@pytest.mark.parametrize("series", ["", "site"])
+def test_another_store_of_the_same_publisher_is_refused(
+    board: FieldBoard, publisher: Publisher, roots: Roots, series: str
+) -> None:
+    other = publisher.release(6, *roots, series=series)
+    site = Site({PATH: publisher.release(5, *roots, series="web"), "/other": other})
+    board.store.write_bytes(publisher.release(4, *roots))  # of no series: the first one with a series is taken
+    with serving(site) as base:
+        assert board.run(base + PATH)["outcome"] == "updated"
+        refused(board, base + "/other", f"the store's series is {series or 'none'}, and that of the one in force web")
+
+
 def test_a_store_of_another_publisher_is_refused(board: FieldBoard, roots: Roots) -> None:
     with serving(Site({PATH: Publisher().release(6, *roots)})) as base:
         refused(board, base + PATH, "its signature is not the publisher's")

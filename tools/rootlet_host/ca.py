@@ -347,6 +347,7 @@ def extend_store(path: Path, anchors: Iterable[Anchor]) -> tuple[bytes, Store, l
         not_used_after=store.header.not_used_after,
         blocked=store.blocked,
         publisher=store.publisher,
+        series=store.header.series,
     )
     return data, decode_store(data), new
 

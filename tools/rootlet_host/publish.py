@@ -23,7 +23,7 @@ from .files import make_folder, write_atomic
 from .signing import verify_store
 from .store.anchors import time_text
 from .store.builder import read_store
-from .store.format import Store
+from .store.format import Store, series_words
 
 HISTORY = "history"
 
@@ -48,6 +48,7 @@ class Publication:
         return {
             "file": self.name,
             "release": self.release,
+            "series": header.series or None,
             "sequence": header.sequence,
             "digest": self.store.digest.hex(),
             "size": len(self.data),
@@ -78,6 +79,12 @@ def examine(
         if new < old or (new == old and before.digest != store.digest):
             remedy = f"build it with --sequence {old + 1} or above"
             raise HostError(f"{path} has sequence {new}, and {target} already has {old}", remedy=remedy)
+        theirs, ours = before.header.series, store.header.series
+        if theirs not in ("", ours):
+            raise HostError(
+                f"{path} is of {series_words(ours)}, and {target} of {series_words(theirs)}: boards would refuse it",
+                remedy="publish it under another name",
+            )
         state = "changed"
         if new == old and (before.envelope is not None or store.envelope is None):
             # Signed once more it would be another file and no other store: every board would fetch it for nothing.

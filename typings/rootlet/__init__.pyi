@@ -58,6 +58,7 @@ from .errors import PinError as PinError
 from .errors import PolicyError as PolicyError
 from .errors import ResolveError as ResolveError
 from .errors import RollbackError as RollbackError
+from .errors import SeriesError as SeriesError
 from .errors import SignatureError as SignatureError
 from .errors import TLSError as TLSError
 from .errors import TruncationError as TruncationError

@@ -14,7 +14,7 @@ from cryptography import x509
 from ..errors import HostError
 from ..output import plain
 from ..signing import SignatureError, verify_store
-from ..store.format import Store, decode_store
+from ..store.format import Store, decode_store, series_words
 from .identity import require_firmware
 from .link import understood
 from .store_on_board import StoreOnBoard, StoresOnBoard, stores_on_board
@@ -140,8 +140,8 @@ def push(
     """Put the store `data` in force on `board`.
 
     Refused before a byte is written: a damaged file, firmware that cannot use it, a sequence that is not above the one
-    in force (unless `rollback`), a signature that the board would refuse, too little flash. Nothing is sent if the
-    store is in force already. Whatever else fails, and wherever, the store that was in force stays so.
+    in force or another series (unless `rollback`), a signature that the board would refuse, too little flash. Nothing
+    is sent if the store is in force already. Whatever else fails, and wherever, the store that was in force stays so.
     """
     report = progress or (lambda phase, done, total: None)
     store = decode_store(data)
@@ -156,7 +156,7 @@ def push(
     sequence_before = before.sequence if before else None
     if before is not None and before.digest == store.digest.hex():
         return Outcome(info, "unchanged", before.path, store.header.sequence, sequence_before, len(data))
-    _require_sequence(info.port, store, before, rollback)
+    _require_successor(info.port, store, before, rollback)
     _require_signature(info.port, data, store, there)
     _require_space(board, data, there)
     if dry_run:
@@ -196,8 +196,16 @@ def push(
     return Outcome(info, "pushed", slot, store.header.sequence, sequence_before, len(data), sent, seconds, checks)
 
 
-def _require_sequence(port: str, store: Store, before: StoreOnBoard | None, rollback: bool) -> None:
-    if before is None or store.header.sequence > before.sequence or rollback:
+def _require_successor(port: str, store: Store, before: StoreOnBoard | None, rollback: bool) -> None:
+    if before is None or rollback:
+        return
+    series = store.header.series
+    if before.series not in ("", series):
+        raise HostError(
+            f"the store is of {series_words(series)}, and the one in force on {port} of {series_words(before.series)}",
+            remedy="push the store that is meant for this board, or give --rollback to change over on purpose",
+        )
+    if store.header.sequence > before.sequence:
         return
     raise HostError(
         f"the store has sequence {store.header.sequence}, and on {port} {before.sequence} is in force",

@@ -64,7 +64,7 @@ def push_command(
     ports: PortsOption = None,
     every: Annotated[bool, typer.Option("--all", help="Push to every attached board, all at once.")] = False,
     rollback: Annotated[
-        bool, typer.Option("--rollback", help="Allow a sequence that is not above the one in force.")
+        bool, typer.Option("--rollback", help="Allow a sequence that is not above the one in force, or another series.")
     ] = False,
     dry_run: DryRunOption = False,
     path: StorePathOption = None,
@@ -253,5 +253,6 @@ def _describe(store: StoreOnBoard) -> str:
         return f"{store.path}: {store.state}: {store.fault}"
     issued = datetime.fromtimestamp(store.issued_at, timezone.utc).strftime("%Y-%m-%d")
     signed = "signed" if store.signed else "not signed"
-    text = f"{store.path}: {store.state}, sequence {store.sequence} of {issued}, {count_of(store.anchors, 'anchor')}, "
-    return text + f"{store.size_bytes} bytes, {signed}, digest {store.digest[:16]}"
+    series = f"series {store.series}, " if store.series else ""
+    text = f"{store.path}: {store.state}, {series}sequence {store.sequence} of {issued}, "
+    return text + f"{count_of(store.anchors, 'anchor')}, {store.size_bytes} bytes, {signed}, digest {store.digest[:16]}"

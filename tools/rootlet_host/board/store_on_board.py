@@ -44,10 +44,10 @@ def _l(base, unsigned):
    try:
     s = TrustStore(p, m)
     state = 'in force' if p == c else 'valid' if m == TrustStore.MAGIC else 'pending'
-    r = (p, state, s.sequence, s.issued_at, s.not_used_after, s.count, s.size, s.digest, s.signed, '')
+    r = (p, state, s.sequence, s.issued_at, s.not_used_after, s.count, s.size, s.digest, s.signed, '', s.head[28:32])
     break
    except OSError as e:
-    r = (p, 'damaged', 0, 0, 0, 0, size, b'', False, getattr(e, 'message', str(e)))
+    r = (p, 'damaged', 0, 0, 0, 0, size, b'', False, getattr(e, 'message', str(e)), b'')
   found.append(r)
  return found, slots.publishers()
 print(repr(_l(%r, %r)))
@@ -69,6 +69,7 @@ class StoreOnBoard:
     digest: str  # the header's SHA-256, hexadecimal
     signed: bool
     fault: str  # what is wrong with a damaged one
+    series: str  # see store/format.py: Header
 
     def to_json(self) -> dict[str, Any]:
         """Everything, with names and values that JSON has."""
@@ -125,7 +126,7 @@ def pull(board: Board, store: StoreOnBoard) -> bytes:
 def _store(
     path: str, state: str, sequence: int, issued: int, until: int, anchors: int, size: int, digest: bytes, *rest: Any
 ) -> StoreOnBoard:
-    signed, fault = rest
+    signed, fault, series = rest
     return StoreOnBoard(
         str(path),
         str(state),
@@ -137,6 +138,7 @@ def _store(
         _bytes(digest).hex(),
         bool(signed),
         plain(str(fault)),
+        plain(_bytes(series).rstrip(b"\0").decode("latin-1")),
     )
 
 

@@ -39,17 +39,19 @@ class BuildOptions:
     publisher: bytes | None = None
     issued_at: int | None = None
     not_used_after: int = 0
+    series: str | None = None
 
 
 @dataclass(frozen=True)
 class Contents:
-    """What goes into a store, apart from its sequence."""
+    """What goes into a store, apart from its sequence. `series`: None for that of the store it takes the place of."""
 
     anchors: tuple[Anchor, ...]
     issued_at: int
     not_used_after: int
     blocked: tuple[bytes, ...] = ()
     publisher: bytes | None = None
+    series: str | None = None
     notes: tuple[str, ...] = field(default=(), compare=False)
 
     def encode(self, sequence: int) -> bytes:
@@ -61,6 +63,7 @@ class Contents:
             not_used_after=self.not_used_after,
             blocked=self.blocked,
             publisher=self.publisher,
+            series=self.series or "",
         )
 
 
@@ -72,6 +75,7 @@ def build_store(
     not_used_after: int = 0,
     blocked: Iterable[bytes] = (),
     publisher: bytes | None = None,
+    series: str = "",
 ) -> bytes:
     """The file of an unsigned store.
 
@@ -79,7 +83,7 @@ def build_store(
     the CA certificate whose signatures a board accepts from then on. The same arguments, in any order of the
     anchors, give the same bytes. Raises `StoreFormatError` if something does not fit.
     """
-    header = Header(sequence, issued_at, not_used_after)
+    header = Header(sequence, issued_at, not_used_after, series)
     return encode_store(header, anchors, blocked=blocked, publisher=publisher)
 
 
@@ -133,7 +137,15 @@ def collect(options: BuildOptions) -> Contents:
     if not anchors:
         raise UsageError("no anchor is left to put into the store", remedy="see the filters and sources given")
     issued_at = _issued_at(options, anchors, sources, now)
-    return Contents(tuple(anchors), issued_at, options.not_used_after, tuple(blocked), options.publisher, tuple(notes))
+    return Contents(
+        tuple(anchors),
+        issued_at,
+        options.not_used_after,
+        tuple(blocked),
+        options.publisher,
+        options.series,
+        tuple(notes),
+    )
 
 
 def _anchor(
@@ -228,7 +240,8 @@ class Release:
 
 
 def release(contents: Contents, output: Path, sequence: int | None = None) -> Release:
-    """Give `contents` a sequence: the one asked for, else that of an equal store at `output`, else one more.
+    """Give `contents` a sequence: the one asked for, else that of an equal store at `output`, else one more; and its
+    series, where they have none of their own.
 
     If the store at `output` says exactly the same, its bytes are returned as they are, signature included.
     """
@@ -243,6 +256,8 @@ def release(contents: Contents, output: Path, sequence: int | None = None) -> Re
                     f"cannot tell the next sequence from {output}: {error.message}",
                     remedy="remove the file or give --sequence",
                 ) from error
+    if existing is not None and contents.series is None:
+        contents = replace(contents, series=existing.header.series)
     if existing is not None and sequence in (None, existing.header.sequence):
         data = contents.encode(existing.header.sequence)
         if previous.startswith(data):
@@ -253,10 +268,12 @@ def release(contents: Contents, output: Path, sequence: int | None = None) -> Re
         raise UsageError(f"the sequence {sequence} does not fit into 32 bits")
     data = contents.encode(sequence)
     note = ""
-    if existing is not None and sequence <= existing.header.sequence:
-        note = (
-            f"the sequence {sequence} is not above {existing.header.sequence}: boards that have that store refuse this"
-        )
+    if existing is not None:
+        before, series = existing.header, contents.series
+        if sequence <= before.sequence:
+            note = f"the sequence {sequence} is not above {before.sequence}: boards that have that store refuse this"
+        elif before.series not in ("", series):
+            note = f"the series is not {before.series} any more: boards that have that store refuse this"
     return Release(data, decode_store(data), "changed" if existing else "new", note)
 
 

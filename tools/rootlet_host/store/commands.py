@@ -23,7 +23,7 @@ from .anchors import describe_subject, time_text
 from .blocked import blocked_key
 from .builder import BuildOptions, build_time, collect, publisher_der, read_store, release
 from .diff import compare
-from .format import Store, decode_store
+from .format import Store, decode_store, is_series
 from .manifest import Names, known_names, manifest, manifest_path, refresh_manifest, write_manifest
 from .sources import MOZILLA, single_certificate
 
@@ -87,6 +87,14 @@ def build(
             metavar="CA.pem", help="Carry this publisher: boards accept its signatures once they have this store."
         ),
     ] = None,
+    series: Annotated[
+        str | None,
+        optional(
+            metavar="NAME",
+            help="What tells this store from others that you sign: up to 4 of a-z, 0-9, hyphen. A board that has a "
+            "store of a series takes no other in its place. Default: that of the store at FILE, else none.",
+        ),
+    ] = None,
     sequence: Annotated[
         int | None,
         optional(
@@ -115,6 +123,8 @@ def build(
     """
     if sequence is not None and not 0 <= sequence <= _MAX_SEQUENCE:
         raise UsageError(f"a sequence is 0 to {_MAX_SEQUENCE}, not {sequence}")
+    if series is not None and not is_series(series):
+        raise UsageError(f"a series is up to four of a-z, 0-9 and hyphen, not {series!r}", remedy="shorten it: site")
     target = output or DEFAULT_STORE
     if manifest_path(target) == target:
         raise UsageError("the store's name must not end in .json", remedy="that is the manifest's")
@@ -130,6 +140,7 @@ def build(
             publisher=None if publisher is None else publisher_der(publisher),
             issued_at=None if issued_at is None else _parse_time(issued_at),
             not_used_after=0 if not_used_after is None else _parse_time(not_used_after),
+            series=series,
         )
     )
     result = release(contents, target, sequence)
@@ -217,6 +228,7 @@ def check(
             {
                 "path": str(store),
                 "anchors": count,
+                "series": header.series or None,
                 "sequence": header.sequence,
                 "digest": decoded.digest.hex(),
                 "signature": signature,
@@ -320,6 +332,8 @@ def _print_summary(content: dict[str, Any]) -> None:
         f"{count_of(len(content['anchors']), 'anchor')} in {content['bytes']} bytes{per_root}; "
         f"sequence {content['sequence']}, issued {content['issued_at']}, {signed}"
     )
+    if content["series"]:
+        say(f"series {content['series']}")
     if content["not_used_after"]:
         say(f"not used after {content['not_used_after']}")
     if content["blocked"]:

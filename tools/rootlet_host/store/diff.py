@@ -10,7 +10,7 @@ from .format import Anchor, Store
 from .manifest import describe_anchor
 
 _CHANGEABLE = ("kind", "not_before", "not_after", "distrust_after", "path_length", "dns_suffixes", "name_constraints")
-_HEADER = ("sequence", "issued_at", "not_used_after")
+_HEADER = ("series", "sequence", "issued_at", "not_used_after")
 
 
 def compare(old: Store, new: Store) -> dict[str, Any]:

@@ -7,6 +7,7 @@ each side is a check on the other.
 from __future__ import annotations
 
 import hashlib
+import re
 import struct
 import warnings
 from collections.abc import Iterable
@@ -30,7 +31,7 @@ MAX_ENVELOPE = 4096
 NO_LIMIT = 0xFFFFFFFF  # a notAfter later than a u32 can say
 ENVELOPE_MAGIC = b"SIGN"
 
-_HEADER = struct.Struct("<4sBBHIIIIHHI32s")  # 64 bytes
+_HEADER = struct.Struct("<4sBBHIIIIHH4s32s")  # 64 bytes
 _DIGESTED_HEADER = 32
 _INDEX_ENTRY = 8
 _KEY_SIZE = 5
@@ -48,6 +49,7 @@ _RSA_EXPONENT = 65537
 # Bounds of a bare modulus in bytes: below 1024 bits nothing is signed any more, above 8192 Mbed TLS cannot
 # calculate (MBEDTLS_MPI_MAX_SIZE).
 _RSA_BYTES = range(128, 1025)
+_SERIES = re.compile("[a-z0-9-]{0,4}")
 _SUFFIX_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_.")
 
 
@@ -76,11 +78,15 @@ _POINT_BYTES = {Kind.P256: 64, Kind.P384: 96, Kind.P521: 132}
 
 @dataclass(frozen=True)
 class Header:
-    """The fields of the 64-byte header that are not lengths. Times are seconds since 1970 (UTC)."""
+    """The fields of the 64-byte header that are not lengths. Times are seconds since 1970 (UTC).
+
+    `series`: up to four characters of a-z, 0-9 and the hyphen; a board replaces a store only by one of its series.
+    """
 
     sequence: int
     issued_at: int
     not_used_after: int = 0
+    series: str = ""
 
 
 @dataclass(frozen=True)
@@ -201,7 +207,7 @@ def encode_store(
             len(body),
             len(blocked_keys),
             len(publisher or b""),
-            0,
+            header.series.encode("ascii"),
             bytes(32),
         )[:_DIGESTED_HEADER]
     except (struct.error, OverflowError, UnicodeEncodeError, ValueError) as error:
@@ -299,7 +305,7 @@ def decode_store(data: bytes) -> Store:
         body_size,
         blocked_count,
         publisher_size,
-        zero,
+        series_bytes,
         digest,
     ) = _HEADER.unpack_from(data)
     if magic != MAGIC:
@@ -308,8 +314,9 @@ def decode_store(data: bytes) -> Store:
         raise StoreFormatError(f"the store has format version {version}; this program knows version {VERSION}")
     if flags:
         raise StoreFormatError(f"the header has unknown flags: {flags:#04x}")
-    if zero:
-        raise StoreFormatError("header bytes 28 to 31 are not zero")
+    series = series_bytes.rstrip(b"\0").decode("latin-1")
+    if not is_series(series):
+        raise StoreFormatError(f"the header's series is not up to four of a-z, 0-9 and hyphen: {series!r}")
     if count > MAX_ANCHORS:
         raise StoreFormatError(f"the header says {count} anchors; {MAX_ANCHORS} is the most")
     if body_size > MAX_BODY:
@@ -338,7 +345,7 @@ def decode_store(data: bytes) -> Store:
     envelope = None
     if len(data) > end:
         envelope = _decode_envelope(data[end:], envelope_name(sequence, digest))
-    header = Header(sequence, issued_at, not_used_after)
+    header = Header(sequence, issued_at, not_used_after, series)
     return Store(header, anchors, blocked, publisher, envelope, digest)
 
 
@@ -422,6 +429,16 @@ def is_dns_suffix(text: str) -> bool:
         and _SUFFIX_CHARACTERS.issuperset(text)
         and all(0 < len(label) <= 63 for label in text.split("."))
     )
+
+
+def is_series(text: str) -> bool:
+    """Whether `text` can be the name of a series of stores. The empty one means none."""
+    return _SERIES.fullmatch(text) is not None
+
+
+def series_words(series: str) -> str:
+    """The series in the middle of a sentence."""
+    return f"series {series}" if series else "no series"
 
 
 def _check_sequence(der: bytes, what: str) -> None:

@@ -35,6 +35,7 @@ def manifest(data: bytes, store: Store, named: Iterable[Anchor] = ()) -> dict[st
     origins = {anchor: anchor for anchor in named}
     return {
         "format": 1,
+        "series": store.header.series or None,
         "sequence": store.header.sequence,
         "issued_at": time_text(store.header.issued_at),
         "not_used_after": time_text(store.header.not_used_after) if store.header.not_used_after else None,
