@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -147,6 +150,19 @@ def test_after_a_failure_the_same_command_works(tool: str) -> None:
         rom.flash[:] = half
         flash(rom, tool)
         assert holds(rom)
+
+
+@needs_stm32flash
+def test_a_full_disk_of_this_computer_is_found_before_the_board_is_touched(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with Stm32Rom() as rom:
+        with pytest.raises(FlashError, match=r"cannot write .*: No space left") as caught:
+            flash(rom, "stm32flash")
+        assert rom.erased == []
+    assert caught.value.remedy == "make room on that disk; nothing was written to the board"
 
 
 def test_stm32loader_alone_refuses_to_write_without_erasing_everything(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -104,17 +104,16 @@ def commands(job: Job, folder: Path, *, write: bool) -> list[list[str]]:
     parts = sorted(job.image.placed(job.board), key=lambda part: part.address)
     # The vector table goes in last: a board whose write was interrupted then has none and cannot start.
     parts = [*parts[1:], parts[0]]
+    if write:
+        programs.store(folder, parts)
     runs: list[list[str]] = []
     for number, part in enumerate(parts):
-        file = folder / f"part-{part.address:08x}.bin"
-        if write:
-            file.write_bytes(part.data)
         options = ""
         if number == 0 and job.erase:
             options += ":mass-erase:force"
         if number == len(parts) - 1:
             options += ":leave"
-        runs.append([*start, "-s", f"{part.address:#010x}{options}", "-D", str(file)])
+        runs.append([*start, "-s", f"{part.address:#010x}{options}", "-D", str(programs.part_file(folder, part))])
     return runs
 
 

@@ -7,10 +7,31 @@ import queue
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+
+from ..files import write_remedy
+from ..firmware.images import Segment
+from .base import FlashError
 
 TIMED_OUT = -1
+
+
+def part_file(folder: Path, part: Segment) -> Path:
+    """What `store` calls the file of `part`."""
+    return folder / f"part-{part.address:08x}.bin"
+
+
+def store(folder: Path, parts: Sequence[Segment]) -> None:
+    """Put each part into a file of `folder` for a program to read: all of them before the board is touched."""
+    for part in parts:
+        file = part_file(folder, part)
+        try:
+            file.write_bytes(part.data)
+        except OSError as error:
+            what = "; ".join(filter(None, (write_remedy(error), "nothing was written to the board")))
+            raise FlashError(f"cannot write {file}: {error.strerror}", remedy=what) from error
 
 
 @dataclass(frozen=True)

@@ -120,17 +120,19 @@ class _Stm32flash:
         self._check_chip()
         parts = _order(self.job)
         try:
-            self._erase(parts)
             with tempfile.TemporaryDirectory(prefix="rootlet-") as folder:
-                file = Path(folder) / "part.bin"
+                programs.store(Path(folder), parts)
+                self._erase(parts)
                 for part in parts:
-                    file.write_bytes(part.data)
+                    file = programs.part_file(Path(folder), part)
                     # -g starts the firmware: only after the vector table, which is the last part.
                     start = ["-g", f"{part.address:#x}"] if part is parts[-1] else []
                     span = f"{part.address:#x}:{len(part.data)}"
                     self._call(["-w", str(file), "-v", "-n", "3", "-S", span, *start], part)
                     self.done += len(part.data)
         except KeyboardInterrupt:
+            if not self.touched:
+                raise
             raise FlashError("interrupted while writing", remedy=INCOMPLETE, exit_code=130) from None
 
     def _erase(self, parts: list[Segment]) -> None:
