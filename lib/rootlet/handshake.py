@@ -139,7 +139,7 @@ class Handshake:
         self.credentials = self.context.credentials if self.context is not None else None
         self.free()
         collect()  # before anything is imported
-        if self.issuers and self.context is not None:
+        if (self.issuers or self._issuers_known) and self.context is not None:
             try:
                 rootlet.judging.note_issuers(self)  # type: ignore[attr-defined]
             except Exception as failure:

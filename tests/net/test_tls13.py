@@ -111,6 +111,23 @@ def test_what_an_impostor_sent_does_not_keep_the_real_server_out(
     assert [report["kind"] for report in reports] == ["UnknownIssuerError", None]
 
 
+def test_what_an_impostor_sent_leaves_room_for_the_anchor_of_a_real_server_of_tls_1_2(
+    root: pki.Authority, connect_again: Callable[..., list[dict[str, Any]]], tmp_path: Path
+) -> None:
+    names = [f"root {i}" for i in range(4)]
+    trusted = tmp_path / "all.pem"
+    trusted.write_bytes(root.pem + b"".join(pki.make_ca(name).pem for name in names))
+    impostor = pki.make_ca(names[0])
+    for name in names[1:]:
+        impostor = impostor.child(name)
+    identity = root.issue(HOST)
+    context = server_context(identity)
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    with tls_server(impostor.issue(HOST)) as first, tls_server(identity, context=context) as server:
+        reports = connect_again(first.port, server.port, server.port, cafile=str(trusted))
+    assert [report["kind"] for report in reports] == ["UnknownIssuerError", None, None]
+
+
 @pytest.mark.parametrize(
     ("case", "kind"),
     [
