@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,19 @@ def test_a_full_drive_is_reported_and_the_part_that_was_copied_is_removed(
     assert not (folder / "firmware.hex").exists()
 
 
+def test_a_drive_that_fills_up_in_the_last_block_is_reported(folder: Path) -> None:
+    data = PARTS[0][1] + banner("NUCLEO-F401RE with STM32F401xE")
+    with StlinkDrive(folder, ignores=True):
+        before, kept = resource.getrlimit(resource.RLIMIT_FSIZE), len(data) - 100
+        resource.setrlimit(resource.RLIMIT_FSIZE, (kept, before[1]))  # as on a full drive, a write is cut short
+        try:
+            with pytest.raises(FlashError, match="broke off"):
+                flash(folder, inspect(data, "firmware.bin"))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        assert not (folder / "firmware.bin").exists()
+
+
 def test_a_drive_that_may_not_be_written_is_reported(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def forbidden(*_: Any, **__: Any) -> None:
         raise PermissionError(errno.EACCES, "Permission denied")
@@ -131,6 +145,29 @@ def test_an_interrupted_copy_leaves_nothing_on_the_drive(folder: Path, monkeypat
         flash(folder)
     assert caught.value.exit_code == 130
     assert not (folder / "firmware.hex").exists()
+
+
+def test_a_drive_that_goes_away_before_the_copy_leaves_the_old_firmware_and_says_so(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with StlinkDrive(folder, ignores=True) as drive:
+        monkeypatch.setattr(stlink_drive, "_fail_text", lambda _: drive.folder.rename(folder.with_name("gone")))
+        with pytest.raises(FlashError, match="broke off") as caught:
+            flash(folder)
+    assert "nothing was written" in caught.value.remedy
+
+
+def test_an_interruption_while_the_st_link_programs_says_that_it_goes_on(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(_: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(stlink_drive.time, "sleep", interrupted)
+    with StlinkDrive(folder, ignores=True), pytest.raises(FlashError, match="interrupted while the ST-LINK") as caught:
+        flash(folder)
+    assert caught.value.exit_code == 130
+    assert "goes on by itself" in caught.value.remedy
 
 
 # --- which drive --------------------------------------------------------------------------------------------------

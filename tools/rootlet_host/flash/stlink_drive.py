@@ -79,7 +79,11 @@ class StlinkDriveMethod(Method):
         before = _fail_text(volume)
         _copy(volume / name, data, progress)
         progress("program", 0, 0)
-        _await_result(volume, name, before, job.target.timeout_s)
+        try:
+            _await_result(volume, name, before, job.target.timeout_s)
+        except KeyboardInterrupt:
+            remedy = "it goes on by itself: wait until the drive is back, and look for FAIL.TXT on it"
+            raise FlashError("interrupted while the ST-LINK programs the chip", remedy=remedy, exit_code=130) from None
         return None
 
 
@@ -166,8 +170,8 @@ def _copy(path: Path, data: bytes, progress: Progress) -> None:
     done = 0
     try:
         with path.open("wb", buffering=0) as file:
-            for offset in range(0, len(data), _BLOCK):
-                done += file.write(data[offset : offset + _BLOCK])
+            while done < len(data):  # a drive that fills up takes a part of a block
+                done += file.write(data[done : done + _BLOCK])
                 progress("write", done, len(data))
             os.fsync(file.fileno())
     except BaseException as error:
@@ -177,17 +181,18 @@ def _copy(path: Path, data: bytes, progress: Progress) -> None:
             raise FlashError("interrupted while copying", remedy=INCOMPLETE, exit_code=130) from None
         if not isinstance(error, OSError):
             raise
-        raise _copy_failed(path, error) from error
+        raise _copy_failed(path, error, done) from error
 
 
-def _copy_failed(path: Path, error: OSError) -> FlashError:
+def _copy_failed(path: Path, error: OSError, done: int) -> FlashError:
     if error.errno == errno.ENOSPC:
         remedy = "update the ST-LINK firmware (ST's STSW-LINK007), which then takes Intel HEX, or take another --method"
         return FlashError(f"the file does not fit on the drive {path.parent}", remedy=remedy)
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         remedy = "mount it for your user, e.g. with udisksctl mount"
         return FlashError(f"you may not write to the drive {path.parent}", remedy=remedy, exit_code=2)
-    return FlashError(f"copying to {path.parent} broke off ({error.strerror})", remedy=INCOMPLETE)
+    remedy = INCOMPLETE if done else "nothing was written; plug the board in again"
+    return FlashError(f"copying to {path.parent} broke off ({error.strerror})", remedy=remedy)
 
 
 def _await_result(volume: Path, name: str, before: str | None, timeout_s: float) -> None:
