@@ -125,6 +125,7 @@ def test_the_help_names_every_command_in_a_panel_and_the_exit_codes(rootlet: Run
         assert panel in shown.out
         assert re.search(rf"│ {name} ", shown.out), name
     assert "<bool>" not in shown.out
+    assert re.findall(r"(?m)^│ (\w+) ", shown.out) == [name for _, name, _ in COMMANDS]
 
 
 def test_the_page_of_commands_is_what_the_code_says() -> None:
@@ -165,6 +166,13 @@ def test_an_unknown_option_is_one_line_that_names_the_help(rootlet: Runner, word
     said = rootlet(*words.split(), "--no-such-option")
     assert (said.code, said.out) == (2, "")
     is_one_line(said.err, "--no-such-option", f"(see rootlet {words} --help)")
+
+
+@pytest.mark.parametrize(("words", "option"), [("doctor", "--port"), ("store build", "--max"), ("flash", "--baud")])
+def test_an_option_without_its_value_is_one_line_that_names_the_help(rootlet: Runner, words: str, option: str) -> None:
+    said = rootlet(*words.split(), option)
+    is_one_line(said.err, option, f"(see rootlet {words} --help)")
+    assert (said.code, said.out) == (2, "")
 
 
 @pytest.mark.parametrize("words", sorted(set(ALL) - {"boards", "demo", "virtual", "store build", "certs rig"}))

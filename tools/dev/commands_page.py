@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from rootlet_host.app import COMMANDS, app
+from rootlet_host.app import app
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "commands.md"
 
-_ORDER = [name for _, name, _ in COMMANDS]
 _HEAD = """# Commands
 
 This page is made from the code by `python tools/dev/commands_page.py`; `rootlet COMMAND --help` says the same.
@@ -57,9 +56,8 @@ def page() -> str:
 
 
 def _walk(command: Any, name: str) -> Iterator[tuple[str, Any]]:
-    found = getattr(command, "commands", {})
-    for word in sorted(found, key=_ORDER.index) if name == "rootlet" else found:
-        below = found[word]
+    for word in command.list_commands(None):
+        below = command.commands[word]
         if getattr(below, "commands", None):
             yield from _walk(below, f"{name} {word}")
         else:

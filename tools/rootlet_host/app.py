@@ -20,7 +20,7 @@ from .explain.command import explain
 from .firmware.commands import app as firmware_app
 from .flash.commands import flash
 from .keys_command import app as keys_app
-from .options import Commands
+from .options import Commands, Group
 from .pin_command import pin
 from .provision_command import provision
 from .publish_command import publish
@@ -47,12 +47,20 @@ def _options(
     """Options that come before the command. `--debug` is looked at in `cli.main`."""
 
 
+class _InOrder(Group):
+    """typer would show groups behind the other commands."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return [name for _, name, _ in COMMANDS]
+
+
 app = Commands(
     "rootlet",
     "Verified TLS for MicroPython boards: flash and examine them, build and push their trust stores.\n\n"
     "To begin without a board: rootlet demo, rootlet virtual.\n\n"
     "Exit codes: 0 done, 1 failed, 2 wrong usage or environment, 130 interrupted.",
     callback=_options,
+    cls=_InOrder,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

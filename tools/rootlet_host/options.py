@@ -22,6 +22,15 @@ def _without_flag_types(parameters: list[Any]) -> list[Any]:
 
 
 class _Command(TyperCommand):
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """An option without its value does not say which command it was for, and the message would name no help."""
+        try:
+            return super().parse_args(ctx, args)
+        except Exception as error:
+            if getattr(error, "ctx", ctx) is None:
+                error.ctx = ctx  # type: ignore[attr-defined]
+            raise
+
     def get_params(self, ctx: Any) -> list[Any]:
         return _without_flag_types(super().get_params(ctx))
 
@@ -31,7 +40,9 @@ class _Command(TyperCommand):
         return [self.options_metavar or "", *arguments]
 
 
-class _Group(TyperGroup):
+class Group(TyperGroup):
+    """The commands below a word."""
+
     def get_params(self, ctx: Any) -> list[Any]:
         return _without_flag_types(super().get_params(ctx))
 
@@ -43,8 +54,16 @@ def _nothing() -> None:
 class Commands(typer.Typer):
     """A group of commands that prints its help when none is named."""
 
-    def __init__(self, name: str, summary: str, *, callback: Callable[..., Any] = _nothing, **options: Any) -> None:
-        super().__init__(name=name, help=summary, cls=_Group, callback=callback, no_args_is_help=True, **options)
+    def __init__(
+        self,
+        name: str,
+        summary: str,
+        *,
+        callback: Callable[..., Any] = _nothing,
+        cls: type[Group] = Group,
+        **options: Any,
+    ) -> None:
+        super().__init__(name=name, help=summary, cls=cls, callback=callback, no_args_is_help=True, **options)
 
     def command(self, *names: Any, **options: Any) -> Callable[[_Function], _Function]:
         """As typer's."""
