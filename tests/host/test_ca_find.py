@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import socket
 
@@ -315,6 +316,16 @@ def test_the_root_is_added_and_the_board_connects_then(rootlet, found, find, roo
         assert names == {"root 0", "root 1"}
         again = found(server, "--add", "site.rtlt")["added"]
     assert again["state"] == "unchanged" and again["sequence"] == 2
+
+
+def test_the_command_that_it_names_adds_the_root(rootlet, find, roots, tmp_path):
+    (tmp_path / "0.pem").write_bytes(roots[0].pem)
+    build(rootlet, "site.rtlt", "0.pem")
+    with tls_server(roots[1].issue("localhost")) as server:
+        said = find(server, "--store", "site.rtlt").out
+        words = shlex.split(said.split("add the root with: ")[1])
+        assert words.pop(0) == "rootlet"
+        assert "added to site.rtlt: root 1" in rootlet(*words).out
 
 
 def test_a_signed_store_keeps_its_publisher_and_has_to_be_signed_again(rootlet, find, roots, tmp_path):

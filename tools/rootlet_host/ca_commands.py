@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -112,8 +113,11 @@ def find(
     if added is not None:
         _say_added(added)
     elif not any(verdict.holds for verdict in verdicts):
-        where = verdicts[0].path if verdicts else "STORE"
-        say(f"no store here lets a board connect; add the root with: rootlet ca find {server} --add {where}")
+        words = ["rootlet", "ca", "find", str(server)]
+        for source in sources or []:
+            words += ["--source", source]
+        words += ["--add", verdicts[0].path if verdicts else "STORE"]
+        say(f"no store here lets a board connect; add the root with: {shlex.join(words)}")
 
 
 def _accept(server: Host, chains: list[Chain], fingerprint: str) -> None:
