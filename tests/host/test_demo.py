@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -184,6 +185,14 @@ def test_a_server_that_mozilla_does_not_vouch_for_is_refused(place: Place) -> No
     assert "'stranger'" in done.stdout
     assert "Find the missing root with" in done.stdout
     assert done.stderr == ""  # the network is not to blame
+
+
+def test_a_port_where_no_server_listens_is_not_taken_for_a_missing_network(place: Place) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    done = place.run("--url", f"https://127.0.0.1:{port}/", https_proxy="", HTTPS_PROXY="", all_proxy="", ALL_PROXY="")
+    assert (done.returncode, done.stderr) == (1, "")
+    assert f"127.0.0.1 refuses connections to port {port}" in done.stdout
 
 
 def test_without_network_the_message_says_so(place: Place) -> None:

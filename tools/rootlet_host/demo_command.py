@@ -155,17 +155,20 @@ def _signal_name(number: int) -> str:
 
 
 def _why_not(url: str) -> str:
-    """What keeps this computer from reaching the URL's server, "" if nothing does: then the board said why."""
+    """What keeps this computer, too, from reaching the URL's server; "" if the board's own words are enough."""
     parts = urlsplit(url)
     host = parts.hostname or ""
+    proxied = any(os.environ.get(name) for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"))
     try:
         socket.create_connection((host, parts.port or 443), timeout=5).close()
     except socket.gaierror:
         text = f"this computer cannot resolve {host} either"
     except OSError as error:
+        if isinstance(error, ConnectionRefusedError) and not proxied:
+            return ""  # being online is not what is missing
         text = f"this computer cannot reach {host} either ({error.strerror or error})"
     else:
         return ""
-    if any(os.environ.get(name) for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")):
+    if proxied:
         text += "; it may only do so through its proxy, which boards do not use"
     return text
