@@ -118,7 +118,9 @@ def _only(ports: list[AttachedPort], none: str, remedy: str) -> str:
 def _what_there_is() -> str:
     """The ports that could have been meant."""
     ports = attached_ports()
-    return f"there is {', '.join(map(str, ports))}" if ports else "no USB serial port is attached at all"
+    return (
+        f"there is {', '.join(map(str, ports))}" if ports else "none is attached; plug the board in with a data cable"
+    )
 
 
 def why_not_open(port: str) -> UsageError | None:

@@ -208,7 +208,7 @@ class Downloader:
                         )
                     least.require(len(block))
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise _network_error(url, error, "check the network, or use --file with a local image") from error
+            raise _network_error(url, error, "check the network; rootlet flash --file takes a local image") from error
         found = parse_page(page.decode("utf-8", "replace"), str(response.url), board)
         if not found:
             raise HostError(f"{url} links no firmware for {board.id}", remedy="check the address, or use --file")
@@ -370,7 +370,7 @@ def _require_ok(response: httpx.Response, url: str) -> None:
 
 def _network_error(url: str, error: Exception, remedy: str) -> HostError:
     host = urlsplit(url).hostname
-    what = str(error) or type(error).__name__
+    what = re.sub(r"^\[Errno -?\d+\] ", "", str(error)) or type(error).__name__
     if "CERTIFICATE_VERIFY_FAILED" in what:
         return HostError(f"the certificate of {host} is not valid: {what}", remedy="check the clock and the network")
     return HostError(f"cannot fetch {url}: {what}", remedy=remedy)
