@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
@@ -170,6 +171,12 @@ def test_an_image_beyond_the_flash_of_the_chip_is_refused() -> None:
     parts = [stm32_parts()[0], (0x0807_F000, banner("NUCLEO-F401RE with STM32F401xE") + filler(8_000))]
     with pytest.raises(ImageError, match="bytes of flash"):
         require_for(inspect(as_hex(parts), "x.hex"), F401)
+
+
+@pytest.mark.parametrize("build", [as_hex, as_dfu])
+def test_an_image_with_data_below_the_flash_of_the_chip_is_refused(build: Callable[..., bytes]) -> None:
+    with pytest.raises(ImageError, match="has data at 0x00000000, below the flash of NUCLEO_F401RE"):
+        require_for(inspect(build([*stm32_parts(), (0, filler(16))]), "x"), F401)
 
 
 @pytest.mark.parametrize(

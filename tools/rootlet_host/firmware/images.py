@@ -161,6 +161,9 @@ def _require_stm32(image: Image, board: Board, remedy: str) -> None:
     first = next((part for part in parts if part.address == start), None)
     if first is None:
         raise ImageError(f"{image.name} has nothing at {start:#010x}, where {board.id} starts", remedy=remedy)
+    lowest = min(part.address for part in parts)
+    if lowest < start:
+        raise ImageError(f"{image.name} has data at {lowest:#010x}, below the flash of {board.id}", remedy=remedy)
     problem = vector_table_problem(first.data, start)
     if problem:
         raise ImageError(f"{image.name}: {problem}", remedy=remedy)
