@@ -457,6 +457,30 @@ def test_missing_files_are_errors_in_words(board: Board) -> None:
     board.remove("nothing", missing_ok=True)
 
 
+@pytest.mark.parametrize("filesystem", ["littlefs", "fat"])
+def test_a_file_in_the_place_of_a_folder_and_the_reverse_are_named(make_virtual_board: Make, filesystem: str) -> None:
+    with Board(make_virtual_board(filesystem=filesystem).port) as board:
+        board.run("import os\nopen('lib', 'w').close()\nos.mkdir('main.py')")
+        assert board.hash("/lib/rootlet/store.mpy") is None
+        with pytest.raises(HostError, match="/lib on the board is a file where a folder is needed"):
+            board.put(b"x", "/lib/rootlet/store.mpy")
+        with pytest.raises(HostError, match=r"/main\.py on the board is a folder where a file is needed"):
+            board.put(b"x", "/main.py")
+        assert board.listdir("/") == [("lib", False, 0), ("main.py", True, 0)]
+
+
+def test_a_file_system_that_is_read_only_is_called_so(board: Board) -> None:
+    board.run(
+        "import vfs\nclass Memory:\n data = bytearray(50 * 512)\n"
+        " def readblocks(self, n, buf): buf[:] = self.data[n * 512:n * 512 + len(buf)]\n"
+        " def writeblocks(self, n, buf): self.data[n * 512:n * 512 + len(buf)] = buf\n"
+        " def ioctl(self, op, arg): return {4: 50, 5: 512}.get(op, 0)\n"
+        "m = Memory()\nvfs.VfsFat.mkfs(m)\nvfs.mount(m, '/rom', readonly=True)"
+    )
+    with pytest.raises(HostError, match=r"^/rom/file cannot be written: .* is read-only .*boot\.py"):
+        board.put(b"x", "/rom/file")
+
+
 def test_files_and_directories_are_removed(board: Board) -> None:
     board.put(b"x", "/a/b/file")
     board.remove("/a/b/file")

@@ -36,7 +36,7 @@ Progress = Callable[[int, int], None]
 _PART = ".part"
 _MAX_FILE_BYTES = 64 << 20  # more than any board's flash
 _LEAST_LITTLEFS_BLOCK = 4096
-_ENOENT, _EACCES, _EEXIST, _EISDIR, _ENOSPC = 2, 13, 17, 21, 28
+_ENOENT, _EACCES, _EEXIST, _ENOTDIR, _EISDIR, _ENOSPC, _EROFS = 2, 13, 17, 20, 21, 28, 30
 
 # Functions that stay on the board for the time of a connection. `_h`: SHA-256 of a file. `_k`: feeds the watchdog that
 # the configuration asks for, which boot.py or main.py have started and nobody can stop.
@@ -154,8 +154,9 @@ class Board(Session):
             self._rename(part, path)
         except BaseException as error:
             self._clean_up(part)
-            if isinstance(error, BoardError) and error.errno == _ENOSPC:
-                raise self._full(len(data), path) from error
+            if isinstance(error, BoardError):
+                full = error.errno == _ENOSPC
+                raise (self._full(len(data), path) if full else self._file_error(error, path)) from error
             raise
         return Transfer(len(data), sent, time.monotonic() - start, wanted.hexdigest())
 
@@ -218,7 +219,7 @@ class Board(Session):
         try:
             return self.evaluate(f"_h({path!r})", bytes.hex)
         except BoardError as error:
-            if error.errno == _ENOENT:
+            if error.errno in (_ENOENT, _ENOTDIR):
                 return None
             raise self._file_error(error, path) from error
 
@@ -247,7 +248,10 @@ class Board(Session):
         parts = [part for part in path.split("/") if part]
         for count in range(1, len(parts) + 1):
             folder = ("/" if path.startswith("/") else "") + "/".join(parts[:count])
-            code = f"import os\ntry: os.stat({folder!r})\nexcept OSError: os.mkdir({folder!r})"
+            code = (
+                f"import os\ntry: _m = os.stat({folder!r})[0]\nexcept OSError: os.mkdir({folder!r})\n"
+                f"else:\n if not _m & 0x4000: raise OSError({_ENOTDIR})"
+            )
             try:
                 self.run(code)
             except BoardError as error:
@@ -281,6 +285,13 @@ class Board(Session):
             return HostError(f"there is no {path} on the board", remedy=remedy)
         if error.errno == _ENOSPC:
             return _no_room(path)
+        if error.errno == _EROFS:
+            remedy = "look in its boot.py at how the flash is mounted, or flash it again with --erase"
+            return HostError(f"{path} cannot be written: the file system of the board is read-only", remedy=remedy)
+        if error.errno in (_EISDIR, _ENOTDIR):
+            kinds = ("folder", "file") if error.errno == _EISDIR else ("file", "folder")
+            message = "{} on the board is a {} where a {} is needed".format(path, *kinds)
+            return HostError(message, remedy="remove or rename it")
         return error
 
     def _load_helpers(self) -> None:
