@@ -74,7 +74,8 @@ def _interface(kind):
         from .errors import ConfigError
 
         name = "Wi-Fi" if kind == "wifi" else "Ethernet"
-        raise ConfigError("this firmware has no " + name, "Correct network.kind", error)
+        remedy = "Correct network.kind; none is for what has a network by itself"
+        raise ConfigError("this firmware has no " + name, remedy, error)
 
 
 def _join_wifi(wlan, settings):

@@ -127,7 +127,7 @@ def test_a_firmware_without_the_interface_is_refused_with_words(board: Board, ki
     board.configure(network={**WIFI, "kind": kind})
     run = board.run()
     assert run.status == 1
-    assert f"  ! this firmware has no {name}\n    Correct network.kind" in run.output
+    assert f"  ! this firmware has no {name}\n    Correct network.kind; none is for what has" in run.output
 
 
 def test_a_network_that_broke_down_is_brought_up_again_in_the_next_cycle(board: Board) -> None:
