@@ -184,9 +184,9 @@ def _check_names(c):
         start = c.enter(_SET, at, c.subject_end)
         at = c.end
         while start < at:
-            kind = c.enter(_SEQUENCE, start, at)
+            attribute = c.enter(_SEQUENCE, start, at)
             start = c.end
-            kind = c.data[c.enter(_OID, kind, start) : c.end]
+            kind = c.data[c.enter(_OID, attribute, start) : c.end]
             c.read(c.end, start)
             if kind == _COMMON_NAME and bytes(c.data[c.start : c.end]) not in texts:
                 return "common-name"
