@@ -115,7 +115,7 @@ class Context:
 
         apply(self, *stores, **settings)
         forget("settings", "opening", "store", "anchor", "civil")
-        forget("cadata", "pem", "certificate", "der", "times")
+        forget("cadata", "pem", "certificate", "der", "times", "firmware")
 
     def wrap_socket(self, sock, server_side=False, do_handshake_on_connect=True, server_hostname=None):
         """TLS on the connected `sock`: a Connection. Call-compatible with ssl.SSLContext.
@@ -198,12 +198,15 @@ def connect(host, port, context, server_hostname=None, address=None, timeout_ms=
     `timeout_ms` limits everything up to the end of the handshake together, and later each single wait.
     `transport` is an object with `connect(host, port, timeout_ms)` such as a modem; default: sockets.
 
-    Raises ResolveError, ConnectError, DeadlineError, ClockError, EntropyError, TrustStoreError, CertificateError
-    and its kinds, HandshakeError and its kinds: all of them TLSError. Nothing is left open then.
+    Raises ConfigError, ResolveError, ConnectError, DeadlineError, ClockError, EntropyError, TrustStoreError,
+    CertificateError and its kinds, HandshakeError and its kinds: all of them TLSError. Nothing is left open then.
     """
     if context.trace is not None:
         return context.trace.connect(connect, host, port, context, server_hostname, address, timeout_ms, transport)
-    deadline_ms = time.ticks_add(time.ticks_ms(), timeout_ms)
+    try:
+        deadline_ms = time.ticks_add(time.ticks_ms(), timeout_ms)
+    except (TypeError, OverflowError):
+        _package.settings.refuse_time(timeout_ms)
     again = False
     while True:
         sock = _package.dial.dial(address or host, port, deadline_ms, transport)

@@ -138,7 +138,9 @@ async def open_connection(host, port, context, server_hostname=None, address=Non
     Name resolution blocks, as everywhere in MicroPython; everything else gives way to other tasks. `timeout_ms` limits
     all of it together. When the task is cancelled nothing stays open. Raises what `connect` raises.
     """
-    _check_time(timeout_ms)
+    from .settings import deadline
+
+    deadline(timeout_ms)  # what is no time would end `_expire`, and with it the time limit
     if context.trace is not None:
         opening = context.trace.open(_open, host, port, context, server_hostname, address, timeout_ms, transport)
     else:
@@ -149,11 +151,12 @@ async def open_connection(host, port, context, server_hostname=None, address=Non
 async def upgrade(stream, server_hostname, context, timeout_ms=10_000):
     """Like `rootlet.upgrade`, for asyncio. `stream`: either of what asyncio.open_connection gave, with nothing left to
     drain. Returns (reader, writer), which are the same Stream."""
+    from .settings import deadline
     from .starttls import check_silence
 
     sock = stream.s
     try:
-        _check_time(timeout_ms)
+        deadline(timeout_ms)
         check_silence(sock, server_hostname)
         if hasattr(sock, "setsockopt"):
             from .dial import send_at_once
@@ -164,18 +167,6 @@ async def upgrade(stream, server_hostname, context, timeout_ms=10_000):
         sock.close()
         raise
     return await _in_time(_shake(handshake, sock), timeout_ms, server_hostname)
-
-
-def _check_time(timeout_ms):
-    """Raises ConfigError for what would end `_expire`, and with it the time limit."""
-    from time import ticks_add, ticks_ms
-
-    try:
-        ticks_add(ticks_ms(), timeout_ms)
-    except (TypeError, OverflowError):
-        from .errors import ConfigError
-
-        raise ConfigError("timeout_ms is %r" % (timeout_ms,), "Give a whole number of milliseconds, at most six days")
 
 
 async def _in_time(opening, timeout_ms, who):

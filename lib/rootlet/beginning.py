@@ -12,7 +12,7 @@ _TLS_1_2 = ("CHACHA20-POLY1305-SHA256", "AES-256-GCM-SHA384", "AES-256-CCM", "AE
 def check(context, server_hostname):
     """The host name in the form in which it is verified. Raises ConfigError, ClockError, EntropyError."""
     if not server_hostname:
-        _refuse("server_hostname is missing", "Say which host the certificate must be for")
+        rootlet.settings.refuse("server_hostname is missing", "Say which host the certificate must be for")
     if not context.psk:  # which needs no time, and of random numbers only that they do not come again: RFC 4279
         rootlet.clock.check(context.stores)
         if not rootlet.entropy_is_good:
@@ -23,13 +23,7 @@ def check(context, server_hostname):
     try:
         return rootlet.names.normalise(server_hostname)
     except ValueError as error:
-        _refuse(str(error), "Give the host name as it stands in the certificate")
-
-
-def _refuse(message, remedy):
-    from rootlet.errors import ConfigError
-
-    raise ConfigError(message, remedy)
+        rootlet.settings.refuse(str(error), "Give the host name as it stands in the certificate")
 
 
 def tls_context(context, protocol):

@@ -131,7 +131,9 @@ def connect(host, port, context, server_hostname=None, address=None, timeout_ms=
 
     Raises what `rootlet.connect` raises, UnsupportedError on firmware without DTLS. Nothing is left open then.
     """
-    handshake, sock = begin(host, port, context, server_hostname, address, ticks_add(ticks_ms(), timeout_ms))
+    from .settings import deadline
+
+    handshake, sock = begin(host, port, context, server_hostname, address, deadline(timeout_ms))
     try:
         return DatagramConnection(handshake, sock, mtu)
     except OSError as error:

@@ -15,6 +15,7 @@ from .dtls import DatagramConnection, begin, explained
 from .dtls_observer import MAX_DATAGRAM
 
 _CLOSE_NOTIFY = const(-0x7880)  # MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY: mbedtls/ssl.h
+_UNSEEN = const(-0x2700)  # MBEDTLS_ERR_X509_CERT_VERIFY_FAILED
 _POLL_READ = const(1)
 _STEP_MS = const(20)  # what waiting may add to the time that an answer takes
 _TURN_MS = const(50)  # how often Mbed TLS gets to look at its timers, the shortest of which is 1 s
@@ -118,6 +119,8 @@ class AsyncDatagramConnection(DatagramConnection):
 
     def _began(self):
         if not self._handshake.over:
+            if not self._handshake.verified:
+                raise self._fail(OSError(_UNSEEN))
             self._handshake.established()
 
     def _fail(self, error):
@@ -145,6 +148,9 @@ class AsyncDatagramConnection(DatagramConnection):
 
 async def connect(host, port, context, server_hostname, address, timeout_ms, mtu):
     """See dtls.connect_async."""
+    from .settings import deadline
+
+    deadline(timeout_ms)
     handshake, sock = begin(host, port, context, server_hostname, address, None)
     try:
         connection = AsyncDatagramConnection(handshake, sock, mtu, timeout_ms)

@@ -1,4 +1,4 @@
-"""What this firmware lacks, in words. Imported when something is missing, or to ask."""
+"""What this firmware has and lacks, in words. Imported when something is missing, or to ask."""
 
 import sys
 
@@ -52,6 +52,20 @@ def optional():
         except ImportError:
             found.append(("module " + module, use))
     return found
+
+
+def check_ciphers(names):
+    """Raises ConfigError unless `names` is a list of cipher suites that this firmware has, one at least."""
+    import tls
+
+    from .settings import refuse
+
+    if not isinstance(names, (list, tuple)) or not names:
+        refuse("ciphers must be a list of cipher suite names", "Leave it out for the safe default")
+    available = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT).get_ciphers()
+    for name in names:
+        if name not in available:
+            refuse("this firmware has no cipher suite %s" % name, "It has " + ", ".join(available))
 
 
 def complain(kind=ImportError):

@@ -24,7 +24,7 @@ def apply(
 ):
     """Sets the attributes of `context` by the arguments that Context describes. Raises as Context does."""
     if not isinstance(timeout_ms, int) or not 0 <= timeout_ms < _TICKS:
-        refuse("timeout_ms is %r" % (timeout_ms,), "Give milliseconds")
+        refuse_time(timeout_ms)
     context.timeout_ms = timeout_ms
     context.late_issuers = {}
     if policy == "webpki":
@@ -58,7 +58,9 @@ def apply(
     if trace is not None and trace.level:
         context.trace = trace
     if ciphers is not None:
-        _check_ciphers(ciphers)
+        from rootlet.firmware import check_ciphers
+
+        check_ciphers(ciphers)
         if psk is not None:
             context.credentials.check_ciphers(ciphers)
         context.ciphers = ciphers
@@ -86,16 +88,19 @@ def _stores(given):
     return opened
 
 
-def _check_ciphers(ciphers):
-    """Raises ConfigError unless `ciphers` are names of suites that this firmware has."""
-    import tls
+def deadline(timeout_ms):
+    """The value of `ticks_ms` in `timeout_ms`. Raises ConfigError."""
+    from time import ticks_add, ticks_ms
 
-    if not isinstance(ciphers, (list, tuple)) or not ciphers:
-        refuse("ciphers must be a list of cipher suite names", "Leave it out for the safe default")
-    available = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT).get_ciphers()
-    for name in ciphers:
-        if name not in available:
-            refuse("this firmware has no cipher suite %s" % name, "It has " + ", ".join(available))
+    try:
+        return ticks_add(ticks_ms(), timeout_ms)
+    except (TypeError, OverflowError):
+        refuse_time(timeout_ms)
+
+
+def refuse_time(timeout_ms):
+    """Raises the ConfigError for a time that `ticks_add` does not take."""
+    refuse("timeout_ms is %r" % (timeout_ms,), "Give a whole number of milliseconds, at most six days")
 
 
 def refuse(message, remedy):

@@ -1,7 +1,5 @@
 """TLS on a connection that began in plain text: STARTTLS of SMTP, IMAP and their like, SSLRequest of PostgreSQL."""
 
-from time import ticks_add, ticks_ms
-
 from micropython import const
 
 _POLL_READ = const(1)
@@ -21,13 +19,16 @@ def upgrade(sock, server_hostname, context, timeout_ms=10_000):
     Raises what `Context.wrap_socket` raises. With firmware that speaks TLS 1.3 the first attempt may be an
     UnknownIssuerError that a second one, on a connection of its own, does not meet.
     """
+    from .settings import deadline
+
     try:
+        deadline_ms = deadline(timeout_ms)
         check_silence(sock, server_hostname)
         if hasattr(sock, "setsockopt"):
             from .dial import send_at_once
 
             send_at_once(sock)
-        handshake = context.handshake(sock, server_hostname, ticks_add(ticks_ms(), timeout_ms))
+        handshake = context.handshake(sock, server_hostname, deadline_ms)
     except BaseException:
         sock.close()
         raise

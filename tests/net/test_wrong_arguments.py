@@ -97,9 +97,10 @@ def test_requests_of_nonsense(evaluate: Evaluate) -> None:
     )
 
 
-def test_a_time_limit_that_asyncio_could_not_keep(evaluate: Evaluate) -> None:
+def test_a_time_limit_that_is_none(evaluate: Evaluate) -> None:
     values = ("None", "'5'", "1.5", "1 << 70")
-    assert_refused(evaluate(*(f"{do}(timeout_ms={value})" for value in values for do in ("opened", "upgraded"))))
+    ways = ("connected", "opened", "upgraded", "upgraded_in_asyncio", "get")
+    assert_refused(evaluate(*(f"{do}(timeout_ms={value})" for value in values for do in ways)))
 
 
 def test_credentials_are_sent_once_whoever_else_gave_some(play_blocking: Callable[..., Outcome]) -> None:

@@ -105,6 +105,6 @@ def after(timeout_ms):
     try:
         return None if timeout_ms is None else ticks_add(ticks_ms(), timeout_ms)
     except (TypeError, OverflowError):
-        from ..errors import ConfigError
+        from ..settings import refuse_time
 
-        raise ConfigError("timeout_ms is %r" % (timeout_ms,), "Give a whole number of milliseconds, at most six days")
+        refuse_time(timeout_ms)

@@ -31,7 +31,16 @@ def opened(**options):
     return asyncio.run(rootlet.open_connection(host, port, context, address="127.0.0.1", **options))
 
 
+def connected(**options):
+    host, port, _ = http.split_url(url)
+    return rootlet.connect(host, port, context, address="127.0.0.1", **options)
+
+
 def upgraded(**options):
+    return rootlet.upgrade(socket.socket(), "board.example.org", context, **options)
+
+
+def upgraded_in_asyncio(**options):
     class Stream:
         s = socket.socket()
 
