@@ -12,6 +12,7 @@ _CLOSE = const(4)
 _POLL_READ = const(1)
 _POLL_INVALID = const(32)
 _PEER_CLOSE_NOTIFY = const(-0x7880)
+_UNSEEN = const(-0x2700)  # MBEDTLS_ERR_X509_CERT_VERIFY_FAILED
 
 
 class Connection(io.IOBase):
@@ -235,6 +236,8 @@ class Connection(io.IOBase):
     def _began(self):
         """Something came or went, so the handshake is over, whoever completed it."""
         if self._handshake is not None:
+            if not self._handshake.verified:
+                raise self._fail(OSError(_UNSEEN))
             self._handshake.established()
             self._note(self._handshake)
 

@@ -14,6 +14,7 @@ from tls import PROTOCOL_TLS_CLIENT
 from rootlet.observer import HandshakeObserver
 
 _REFUSED = const(-0x3000)  # MBEDTLS_ERR_X509_FATAL_ERROR
+_UNSEEN = const(-0x2700)  # MBEDTLS_ERR_X509_CERT_VERIFY_FAILED
 _MAX_ANCHORS = const(4)
 
 
@@ -111,6 +112,9 @@ class Handshake:
                 self.observer, server_hostname=self.host, do_handshake_on_connect=wait
             )
             if wait:
+                if not self.verified:  # whatever Mbed TLS thinks of it
+                    stream.close()
+                    raise OSError(_UNSEEN)
                 self.elapsed_ms = ticks_diff(ticks_ms(), began_ms)
                 self._set_blocking(True)
                 self.established()
@@ -141,7 +145,7 @@ class Handshake:
         collect()  # before anything is imported
         if (self.issuers or self._issuers_known) and self.context is not None:
             try:
-                rootlet.judging.note_issuers(self)  # type: ignore[attr-defined]
+                rootlet.refusals.note_issuers(self)  # type: ignore[attr-defined]
             except Exception as failure:
                 self.observer.error = failure
         from rootlet.diagnosis import from_handshake

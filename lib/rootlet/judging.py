@@ -9,8 +9,6 @@ from micropython import const
 _REFUSED = const(-0x3000)  # MBEDTLS_ERR_X509_FATAL_ERROR
 _MAX_CERTIFICATES = const(16)  # as in flight.py
 _MAX_NAME = const(1024)
-_CERTIFICATE_SEEN = const(2)  # as in flight.py
-_MAX_HOSTS = const(8)  # whose issuers a Context remembers
 
 
 def judge(handshake, der, depth):
@@ -73,31 +71,3 @@ def _note_issuer(handshake, der):
         if certificate.issuer_end - certificate.issuer <= _MAX_NAME:
             # The root comes first here, the server in its Certificate message.
             handshake.issuers = (bytes(der[certificate.issuer : certificate.issuer_end]),) + handshake.issuers
-
-
-def note_issuers(handshake):
-    """Lets the Context of `handshake`, which failed, remember those of its `issuers` that a store has, for `retry`:
-    only those, because a server must not fill the memory with names that are of no use."""
-    context = handshake.context
-    hosts = context.late_issuers
-    host = handshake.host
-    if handshake.observer.seen == _CERTIFICATE_SEEN:
-        # Of no use to a server that shows its issuers: the anchors of those that are remembered, perhaps from somebody
-        # else, may have taken the room of the right one.
-        handshake.retry = hosts.pop(host, None) is not None
-        return
-    found = []
-    for name in handshake.issuers:
-        for store in context.stores:
-            if store.lookup(name, host):
-                found.append(name)
-                break
-    if not found:
-        if not handshake.loaded and handshake.issuers:
-            handshake.missing = handshake.issuers[-1]
-        return
-    # News for this attempt are worth another: servers change their CA, and handshakes run side by side.
-    handshake.retry = tuple(found) != handshake._issuers_known
-    if host not in hosts and len(hosts) == _MAX_HOSTS:
-        hosts.pop(next(iter(hosts)))
-    hosts[host] = tuple(found)

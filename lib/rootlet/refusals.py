@@ -1,4 +1,4 @@
-"""Why a chain was refused, in words. Loaded when one was.
+"""Why a chain was refused, in words, and what to remember of it. Loaded when one was.
 
 rules.py has the words of the chain policy, this module those of Mbed TLS.
 """
@@ -21,6 +21,8 @@ unacceptable key|Certificate|has a weak key
 keyUsage|Certificate|is used against its key usage"""
 )
 _SCARCE_BYTES = const(6000)
+_CERTIFICATE_SEEN = const(2)  # as in flight.py
+_MAX_HOSTS = const(8)  # whose issuers a Context remembers
 
 
 def from_violation(violation, handshake, host, error):
@@ -86,3 +88,31 @@ def unknown_issuer(handshake, host, error):
 
         message = "no trust store has the issuer of %s's chain, '%s'" % (host, printable_name(handshake.missing))
     return errors.UnknownIssuerError(message, remedy, error)
+
+
+def note_issuers(handshake):
+    """Lets the Context of `handshake`, which failed, remember those of its `issuers` that a store has, for `retry`:
+    only those, because a server must not fill the memory with names that are of no use."""
+    context = handshake.context
+    hosts = context.late_issuers
+    host = handshake.host
+    if handshake.observer.seen == _CERTIFICATE_SEEN:
+        # Of no use to a server that shows its issuers: the anchors of those that are remembered, perhaps from somebody
+        # else, may have taken the room of the right one.
+        handshake.retry = hosts.pop(host, None) is not None
+        return
+    found = []
+    for name in handshake.issuers:
+        for store in context.stores:
+            if store.lookup(name, host):
+                found.append(name)
+                break
+    if not found:
+        if not handshake.loaded and handshake.issuers:
+            handshake.missing = handshake.issuers[-1]
+        return
+    # News for this attempt are worth another: servers change their CA, and handshakes run side by side.
+    handshake.retry = tuple(found) != handshake._issuers_known
+    if host not in hosts and len(hosts) == _MAX_HOSTS:
+        hosts.pop(next(iter(hosts)))
+    hosts[host] = tuple(found)

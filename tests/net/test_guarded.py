@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 from errno import EAGAIN, EIO
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,19 @@ def test_what_looks_like_the_end_of_a_handshake_does_not_end_the_verification(
     assert not established
     # With TLS 1.3 the anchor is not known at the first attempt.
     assert wrote == "PinError" or (firmware.has("tls1.3") and wrote == "UnknownIssuerError")
+
+
+@pytest.mark.every_version
+def test_a_handshake_that_ends_without_a_judgement_of_the_chain_is_a_failure(cafile: Path) -> None:
+    def speaks_first(stream: ssl.SSLSocket) -> None:
+        stream.sendall(b"hello")
+        while stream.recv(1000):
+            pass
+
+    with tls_server(pki.make_ca("stranger").issue(HOST), speaks_first) as server:
+        *found, files = run("unseen", cafile, port=server.port)
+    assert found == ["CertificateError"] * 3
+    assert files <= 4, "a socket stayed open"
 
 
 def test_nothing_is_raised_into_mbedtls_by_datagrams(cafile: Path) -> None:

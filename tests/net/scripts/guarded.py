@@ -82,4 +82,37 @@ def datagrams():
     return results
 
 
-print(json.dumps({"generator": generator, "end": end, "datagrams": datagrams}[request["job"]]()))
+def unseen():
+    """Mbed TLS completes handshakes without having shown the chain to anybody, as if its firmware were broken."""
+    import asyncio
+    import tls
+
+    import rootlet.beginning
+
+    make = rootlet.beginning.tls_context
+
+    def broken(*arguments):
+        made = make(*arguments)
+        made.verify_mode = tls.CERT_NONE
+        return made
+
+    rootlet.beginning.tls_context = broken
+    context = rootlet.Context(cafile=request["cafile"])
+
+    def in_steps():
+        sock = socket.socket()
+        sock.connect(socket.getaddrinfo("127.0.0.1", request["port"])[0][-1])
+        c = context.wrap_socket(sock, server_hostname=request["host"], do_handshake_on_connect=False)
+        c.write(b"GET / HTTP/1.0\r\n\r\n")
+
+    where = request["host"], request["port"], context
+    return [
+        outcome(lambda: rootlet.connect(*where, address="127.0.0.1")),
+        outcome(in_steps),
+        outcome(lambda: asyncio.run(rootlet.open_connection(*where, address="127.0.0.1"))),
+        len(os.listdir("/proc/self/fd")),
+    ]
+
+
+jobs = {"generator": generator, "end": end, "datagrams": datagrams, "unseen": unseen}
+print(json.dumps(jobs[request["job"]]()))
