@@ -4,15 +4,18 @@ from time import ticks_diff, ticks_ms
 
 from micropython import const
 
+try:
+    import socket  # here, because an import looks through the file system first, even for a module of the firmware
+except ImportError:
+    socket = None  # a board that has only a modem
+
 _MAX_ADDRESSES = const(4)
 
 
 def resolve(address, port):
     """The first addresses of `address`, as socket.getaddrinfo gives them. Blocks. Raises ResolveError."""
-    import socket
-
     try:
-        found = socket.getaddrinfo(address, port, 0, socket.SOCK_STREAM)
+        found = socket and socket.getaddrinfo(address, port, 0, socket.SOCK_STREAM)
     except OSError as error:
         found = error
     if isinstance(found, OSError) or not found:
@@ -25,8 +28,6 @@ def resolve(address, port):
 def send_at_once(sock):
     """Switches Nagle's algorithm off: the client's last flight is three small records, of which the second would wait
     for the server's delayed acknowledgement, about 40 ms."""
-    import socket
-
     # Its number differs from port to port. The Unix port does not name it; there it is Linux's and the BSDs'.
     option = getattr(
         socket, "TCP_NODELAY", 1 if hasattr(socket, "AF_UNIX") or not hasattr(socket, "IPPROTO_TCP") else None
@@ -42,8 +43,6 @@ def dial(address, port, deadline_ms, transport):
     try:
         if transport is not None:
             return transport.connect(address, port, _left_ms(deadline_ms))
-        import socket
-
         for family, kind, protocol, _, where in resolve(address, port):
             sock = socket.socket(family, kind, protocol)
             try:

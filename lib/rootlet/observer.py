@@ -7,6 +7,7 @@ object.
 
 import io
 from errno import EAGAIN, EIO, ETIMEDOUT
+from select import poll  # here: an import looks through the file system first, even for a module of the firmware
 
 import rootlet
 from micropython import const
@@ -166,8 +167,6 @@ class HandshakeObserver(io.IOBase):
     def _poll(self, flags, timeout_ms=0):
         # Sockets have no ioctl that Python could call; a poll object asks them.
         if self._poller is None:
-            from select import poll
-
             self._poller = poll()
             self._poller.register(self._sock, flags)
         else:
