@@ -514,6 +514,23 @@ def test_the_old_or_the_new_file_is_there_wherever_the_cable_is_pulled(make_virt
 
 
 @pytest.mark.parametrize("filesystem", ["littlefs", "fat"])
+def test_what_a_pulled_cable_left_open_harms_no_file_that_is_sent_later(
+    make_virtual_board: Make, filesystem: str
+) -> None:
+    # Names of different lengths: the last ones take the directory entry that the first one's temporary file had.
+    content = {name: random.Random(name).randbytes(600) for name in ("longer-name.bin", "b.bin", "c.bin")}
+    virtual = make_virtual_board(filesystem=filesystem)
+    with Board(virtual.port) as board, pytest.raises(LinkError):
+        board.put(content["longer-name.bin"], "longer-name.bin", lambda *_: virtual.unplug())
+    virtual.plug()
+    with Board(virtual.port) as board:
+        for path, data in content.items():
+            board.put(data, path)
+        board.run("import gc\ngc.collect()")
+        assert {path: board.get(path) for path in content} == content
+
+
+@pytest.mark.parametrize("filesystem", ["littlefs", "fat"])
 def test_the_old_or_the_new_file_is_there_whenever_the_power_fails(make_virtual_board: Make, filesystem: str) -> None:
     old, new = b"old" * 1000, random.Random(7).randbytes(30_000)
     virtual = make_virtual_board(filesystem=filesystem)

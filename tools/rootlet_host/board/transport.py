@@ -39,8 +39,12 @@ _LEAST_LITTLEFS_BLOCK = 4096
 _ENOENT, _EACCES, _EEXIST, _ENOTDIR, _EISDIR, _ENOSPC, _EROFS = 2, 13, 17, 20, 21, 28, 30
 
 # Functions that stay on the board for the time of a connection. `_h`: SHA-256 of a file. `_k`: feeds the watchdog that
-# the configuration asks for, which boot.py or main.py have started and nobody can stop.
+# the configuration asks for, which boot.py or main.py have started and nobody can stop. `_f` is what a connection that
+# broke has left open: FatFs lets it be removed all the same, and whenever it is collected, its closing would write its
+# entry over that of a file which is there by then.
 _HELPERS = """
+try: _f.close()
+except Exception: pass
 def _h(p):
  from hashlib import sha256
  h = sha256()
