@@ -18,7 +18,7 @@ import command_line
 import pytest
 from rootlet_host import board_config
 from rootlet_host.board.identity import require_firmware
-from rootlet_host.board.transport import Board
+from rootlet_host.board.transport import Board, LinkError
 from rootlet_host.board.virtual import VirtualBoard
 from rootlet_host.demo import HOST, Pki
 from rootlet_host.deploy import (
@@ -458,6 +458,27 @@ def test_ctrl_c_leaves_no_half_file_and_the_next_deployment_goes_on(
     states = [file["state"] for file in answer["files"]]
     assert states.count("unchanged") == len(there)
     assert states.count("sent") == len(states) - len(there)
+
+
+@pytest.mark.parametrize("filesystem", ["littlefs", "fat"])
+def test_a_cable_that_is_pulled_is_said_with_what_it_leaves_and_the_next_deployment_goes_on(
+    make_virtual_board: Make, library: dict[str, bytes], pki: Pki, filesystem: str
+) -> None:
+    virtual = make_virtual_board(filesystem=filesystem, heap="512K")
+    seen = []
+
+    def pull(what: str, done: int, total: int) -> None:
+        seen.append(what)
+        if len(seen) == 40:
+            virtual.unplug()
+
+    with pytest.raises(LinkError, match="may hold only a part of rootlet") as caught:
+        on(virtual, payload(library, pki), progress=pull)
+    assert "deploy again" in caught.value.remedy
+    virtual.plug()
+    done = on(virtual, payload(library, pki))
+    assert 20 < done.count("unchanged") < len(library)
+    assert done.count("sent") + done.count("unchanged") == len(library) + 3
 
 
 def test_a_broken_configuration_on_the_board_is_no_obstacle(fresh: VirtualBoard, flash: Path) -> None:

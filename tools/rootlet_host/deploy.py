@@ -16,7 +16,7 @@ from typing import Any
 from .board.identity import require_firmware
 from .board.push import push
 from .board.store_on_board import stores_on_board
-from .board.transport import Board, BoardInfo, Space
+from .board.transport import Board, BoardInfo, LinkError, Space
 from .bytecode import compile_module
 from .errors import HostError, UsageError
 from .paths import device_root
@@ -135,11 +135,17 @@ def deploy(
     if dry_run:
         done.files += [File(path, "would remove") for path in stale]
         return done
-    _write(board, changed, stale, payload, done, report)
-    report("checking", 0, 0)
-    for path, data in wanted.items():
-        if board.hash(path) != hashlib.sha256(data).hexdigest():
-            raise HostError(f"{path} on the board is not what was sent", remedy="deploy again; check the flash")
+    try:
+        _write(board, changed, stale, payload, done, report)
+        report("checking", 0, 0)
+        for path, data in wanted.items():
+            if board.hash(path) != hashlib.sha256(data).hexdigest():
+                raise HostError(f"{path} on the board is not what was sent", remedy="deploy again; check the flash")
+    except LinkError as error:
+        raise LinkError(
+            f"{error.message}; the board may hold only a part of rootlet",
+            remedy="connect it again and deploy again: what is there already is not sent twice",
+        ) from error
     return done
 
 
