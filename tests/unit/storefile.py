@@ -61,7 +61,7 @@ def store(anchors, blocked=(), publisher=b"", envelope=b"", **header):
             u32(get("body", len(body))),
             u16(get("blocked_count", len(digests) // 16)),
             u16(get("publisher_size", len(publisher))),
-            u32(get("zero", 0)),
+            get("series", bytes(4)),
         )
     )
     return start + sha256(start + body).digest() + body + envelope
