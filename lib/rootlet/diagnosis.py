@@ -155,7 +155,7 @@ def _from_transport(error, when):
         return errors.DeadlineError("no answer in time " + when, None, error)
     if str(error) == "invalid cert":  # MicroPython's word when Mbed TLS cannot read what it shall trust
         message = "this firmware cannot load the trust anchor: invalid cert"
-        remedy = "If memory is short, free some first; else use one whose module tls reads DER and knows the key's curve"
+        remedy = "If memory is short, free some; else use one whose module tls reads DER and knows the key's curve"
         return errors.UnsupportedError(message, remedy, error)
     if number is None:
         return errors.HandshakeError("%s failed %s: %s" % (type(error).__name__, when, error), None, error)
