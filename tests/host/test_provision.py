@@ -173,6 +173,48 @@ def test_after_a_cut_between_key_and_certificate_no_certificate_stands_beside_an
     assert content(virtual_board, CERTIFICATE) == [(tmp_path / "other.der").read_bytes()]
 
 
+def test_after_a_cut_what_was_made_on_this_computer_is_named_with_how_to_go_on(
+    put, virtual_board, ca, tmp_path, monkeypatch
+):
+    original = Board.put
+
+    def cut(self, data, path, progress=None):
+        if path == CERTIFICATE:
+            virtual_board.unplug()
+        return original(self, data, path, progress)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Board, "put", cut)
+        result = put("--ca", "ca.pem", "--name", "sensor", "-d", "devices")
+    assert (result.code, result.err.count("\n")) == (1, 1)
+    assert "devices/sensor.pem and its key were made" in result.err
+    assert "check the cable, then go on with: rootlet provision --cert devices/sensor.pem" in result.err
+    virtual_board.plug()
+    assert put("--cert", "devices/sensor.pem").code == 0
+    made = [(tmp_path / "devices" / name).read_bytes() for name in ("sensor.key.der", "sensor.der")]
+    assert content(virtual_board, KEY, CERTIFICATE) == made
+
+
+def test_a_certificate_whose_key_is_gone_does_not_stand_beside_another_key_after_a_cut(
+    put, rootlet, virtual_board, device, monkeypatch
+):
+    put("--cert", "sensor.pem")
+    rootlet("certs", "device", "other", "--ca", "ca.pem")
+    with Board(virtual_board.port) as board:
+        board.remove(KEY)
+    original = Board.put
+
+    def cut(self, data, path, progress=None):
+        if path == CERTIFICATE:
+            raise provision.HostError("the cable was pulled")
+        return original(self, data, path, progress)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Board, "put", cut)
+        assert put("--cert", "other.pem", "--force").code == 1
+    assert content(virtual_board, CERTIFICATE) == [None]
+
+
 def test_what_the_firmware_cannot_use_is_not_written(put, virtual_board, device, tmp_path, monkeypatch):
     whole = (tmp_path / "sensor.key.der").read_bytes()
     monkeypatch.setattr(provision.Client, "key", property(lambda self: whole[:-1]))
@@ -224,6 +266,7 @@ def test_existing_files_of_this_computer_are_not_replaced(put, device, tmp_path)
     before = (tmp_path / "sensor.key").read_bytes()
     result = put("--ca", "ca.pem", "--name", "sensor", "--force")
     assert result.code == 2 and "sensor.key exists" in result.err
+    assert "--cert sensor.pem" in result.err and "--force" not in result.err
     assert (tmp_path / "sensor.key").read_bytes() == before
 
 

@@ -210,7 +210,7 @@ def put_client(board: Board, client: Client) -> list[Placed]:
     _try_client(board, client)
     info = board.identify()
     placed = []
-    if board.hash(info.path(KEY)) not in (None, sha256(client.key).hexdigest()):
+    if board.hash(info.path(KEY)) != sha256(client.key).hexdigest():
         # Never a certificate with another's key: without a certificate the board knows that something is missing.
         board.remove(info.path(CERTIFICATE), missing_ok=True)
     for name, data in client.files.items():

@@ -9,9 +9,9 @@ import typer
 from cryptography.hazmat.primitives import hashes
 
 from .board.transport import Board
-from .certs import MAX_DAYS, KeyType, load_ca, make_device, new_key
+from .certs import MAX_DAYS, Identity, KeyType, load_ca, make_device, new_key
 from .certs_commands import write_device
-from .errors import UsageError
+from .errors import HostError, UsageError
 from .options import CaKeyOption, ForceOption, JsonOption, PortOption, optional
 from .output import plain, print_json, say
 from .provision import (
@@ -95,9 +95,18 @@ def provision(
             if issuer is None or name is None:  # for the type checker: one of both was given
                 raise UsageError("--ca and --name belong together", remedy="give both, or neither")
             device = make_device(name, issuer, key=new_key(key_type), days=days)
-            made = write_device(device, name, directory, issuer)
-            client = load_client(directory / f"{name}.pem")
-        placed = put_client(board, client)
+            cert = directory / f"{name}.pem"
+            made = _write(device, name, cert, issuer)
+            client = load_client(cert)
+        try:
+            placed = put_client(board, client)
+        except HostError as error:
+            if not made:
+                raise
+            raise HostError(
+                f"{error.message}; {cert} and its key were made and are kept",
+                remedy=f"{error.remedy}, then go on with: rootlet provision --cert {cert}",
+            ) from error
         device_port = board.port
     certificate = client.identity.certificate
     result: dict[str, Any] = {
@@ -109,6 +118,16 @@ def provision(
     }
     summary = f"{plain(result['subject'])}, valid until {result['not_after'][:10]}, SHA-256 {result['sha256']}"
     _report(result, placed, summary, as_json)
+
+
+def _write(device: Identity, name: str, cert: Path, issuer: Identity) -> list[Path]:
+    try:
+        return write_device(device, name, cert.parent, issuer)
+    except UsageError as error:
+        if not cert.exists():
+            raise
+        remedy = f"put what is there on the board with --cert {cert}, or choose another name or directory"
+        raise UsageError(error.message, remedy=remedy) from error
 
 
 def _provision_psk(path: Path, identity: str | None, port: str | None, force: bool, as_json: bool) -> None:
