@@ -3,7 +3,7 @@
 import make
 from make import certificate, raises
 from rootlet.certificate import Certificate
-from rootlet.der import DerError
+from rootlet.der import DerError, Reader
 
 RSA, P256, P384, P521, OTHER = range(5)
 EKU_OTHER, EKU_SERVER, EKU_ANY = 1, 2, 4
@@ -228,6 +228,11 @@ def test_refuses_a_version_that_is_not_one_byte():
     at = der.index(b"\xa0\x03\x02\x01\x02")
     raises(DerError, Certificate, der[:at] + b"\xa0\x03\x02\x00\x02" + der[at + 5 :])
     raises(DerError, Certificate, bytes.fromhex("30063004a0020200"))
+    reader = Reader(der)
+    reader.enter(0x30, reader.enter(0x30, 0, len(der)), len(der))
+    signed, rest = der[at + 5 : reader.end], der[reader.end :]
+    assert Certificate(make.seq(make.seq(make.tlv(0xA0, make.tlv(0x02, b"\2")), signed), rest)).version == 3
+    raises(DerError, Certificate, make.seq(make.seq(make.tlv(0xA0, make.tlv(0x02, b"\2\0")), signed), rest))
 
 
 def test_refuses_more_extensions_than_it_can_compare():

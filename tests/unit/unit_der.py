@@ -40,7 +40,8 @@ def test_refuses_what_ber_allows_and_der_does_not():
         "30 80 00 00",  # indefinite length
         "04 81 01 00",  # a short length written long
         "04 82 00 01 00",
-        "1f 81 00 00",  # a tag number of more than one byte
+        "1f 01 00",  # a tag number of more than one byte
+        "3f 81 80",
         "04 83 01 00 00",  # 64 KB
         "04 ff",
     ):

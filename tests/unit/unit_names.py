@@ -53,6 +53,13 @@ def test_what_is_no_host_name_is_refused():
     assert normalise("a" * 63 + ".example")
 
 
+def test_a_name_may_have_253_letters():
+    longest = ".".join(["a" * 49] * 5 + ["abc"])
+    assert len(longest) == 253
+    assert normalise(longest) == normalise(longest + ".") == longest
+    raises(ValueError, normalise, longest + "d")
+
+
 def test_addresses():
     for text, octets in (
         ("192.0.2.1", b"\xc0\0\x02\x01"),

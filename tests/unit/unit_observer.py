@@ -2,6 +2,7 @@
 
 import sys
 from errno import EAGAIN, ECONNRESET, EIO, ENOMEM, ETIMEDOUT
+from time import ticks_add, ticks_ms
 
 import flight
 import make
@@ -339,6 +340,19 @@ def test_would_block_is_no_error_even_if_the_transport_raises_it():
             assert observer.error is None
 
 
+def test_would_block_behind_the_deadline_is_an_error():
+    observer = HandshakeObserver(Transport(os_error(EAGAIN)), None, ticks_add(ticks_ms(), -1))
+    assert observer.readinto(bytearray(5)) == -EIO
+    assert observer.error.errno == EAGAIN
+
+
+def test_a_fatal_alert_that_waits_when_a_write_fails_is_what_mbed_tls_is_told():
+    for sent, result, alert in ((b"\x02\x28", -0x7780, 40), (b"\x01\x00", -ECONNRESET, None)):
+        observer = HandshakeObserver(Transport(os_error(ECONNRESET), record(sent, ALERT)), None)
+        assert observer.write(b"abc") == result
+        assert observer.alert == alert
+
+
 def test_an_exception_while_the_last_word_of_the_server_is_looked_for_is_kept():
     for raised in (MemoryError(), KeyboardInterrupt(), TypeError()):
         observer = HandshakeObserver(Transport(os_error(ECONNRESET), raised), None)
@@ -366,6 +380,7 @@ def test_an_exception_of_the_one_who_is_told_the_issuers_is_kept():
         (MemoryError(), EIO),
         (KeyboardInterrupt(), EIO),
         (os_error(ENOMEM), ENOMEM),
+        (os_error(EAGAIN), EIO),  # of a file: not "nothing for now"
         (ValueError(), EIO),
     ):
         reader = Reader(Transport(record(CHAIN)), Raiser(raised))
@@ -469,3 +484,11 @@ def test_no_more_records_are_read_than_are_allowed():
                 assert observer.readinto(bytearray(5)) is None, "that would be the next record"
             observer.quota = -1
             assert observer.readinto(bytearray(5)) == 0
+
+
+def test_an_empty_record_is_none_of_those_that_are_allowed():
+    observer = HandshakeObserver(Transport(record(b"") + record(SERVER_HELLO)), None)
+    observer.quota = 1
+    for want in (5, 5, len(SERVER_HELLO)):
+        assert observer.readinto(bytearray(want)) == want
+    assert observer.quota == 0

@@ -208,6 +208,8 @@ def test_addresses_match_only_iPAddress():
         ("192.0.2.1", [make.dns("192.0.2.1")], "name-mismatch"),
         ("192.0.2.1", [make.dns("*.0.2.1")], "name-mismatch"),
         ("192.0.2.1", [make.dns(b"\xc0\0\x02\x01")], "san-form"),
+        ("97.46.98.99", [make.dns("a.bc")], "name-mismatch"),  # the address has the same bytes
+        ("612e:6263::6162:6364", [make.dns(b"a.bc" + bytes(8) + b"abcd")], "name-mismatch"),
         ("192.0.2.1", [mapped], "name-mismatch"),
         ("192.0.2.1", [make.tlv(0x87, bytes((192, 0, 2, 0, 255, 255, 255, 0)))], "san-form"),
         ("192.0.2.2", [v4], "name-mismatch"),
