@@ -383,9 +383,9 @@ def test_ctrl_c_is_one_line_wherever_it_comes(delay_ms: int, tmp_path: Path) -> 
     assert left in (set(), {"roots.rtlt"}, {"roots.rtlt", "roots.json"})
 
 
-def limit_files() -> None:
-    """As a disk that is full after 2,000 bytes: Python ignores the signal, and writing fails."""
-    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
+def limit_files(size: int = 2000) -> None:
+    """As a disk that is full after so many bytes: Python ignores the signal, and writing fails."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
 
 @pytest.mark.parametrize(
@@ -403,6 +403,17 @@ def test_a_full_disk_is_one_line_and_leaves_no_part_of_a_file(words: str, tmp_pa
     is_one_line(done.stderr, "File too large")
     left = sorted(path.name for path in tmp_path.rglob("*") if path.is_file())
     assert left == ["big.json", "big.rtlt"]
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_a_disk_that_has_room_for_a_store_and_none_for_its_manifest_gets_neither(before: bool, tmp_path: Path) -> None:
+    if before:
+        assert run("store", "build", "-o", "roots.rtlt", "--ecc-only", cwd=tmp_path).returncode == 0
+    there = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    done = run("store", "build", "-o", "roots.rtlt", cwd=tmp_path, preexec_fn=lambda: limit_files(60_000))
+    assert done.returncode == 1
+    is_one_line(done.stderr, "cannot write roots.json: File too large")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == there
 
 
 @pytest.mark.parametrize(

@@ -26,13 +26,12 @@ from .ca import (
     vouched,
 )
 from .errors import EXIT_FAILED, HostError, UsageError
-from .files import write_atomic
 from .options import Commands, JsonOption, SourcesOption, optional
 from .output import plain, print_json, print_table, remark, say
 from .store.anchors import describe_key, normalise_suffixes
 from .store.format import Anchor, Kind
 from .store.hosts import Host, parse_host
-from .store.manifest import describe_anchor, manifest_path, write_manifest
+from .store.manifest import describe_anchor, manifest_path, write_store
 from .store.sources import MOZILLA
 
 app = Commands("ca", "Find the root CA that a server needs.")
@@ -138,11 +137,8 @@ def _add(path: Path, chains: list[Chain], suffixes: list[str]) -> dict[str, Any]
     anchors = [replace(chain.anchor, dns_suffixes=limits) for chain in chains if chain.anchor is not None]
     data, store, new = extend_store(path, dict.fromkeys(anchors))
     if new:
-        content = extended_manifest(path, data, store, new)
-        has_manifest = manifest_path(path).exists()
-        write_atomic(path, data)
-        if has_manifest:
-            write_manifest(manifest_path(path), content)
+        content = extended_manifest(path, data, store, new) if manifest_path(path).exists() else None
+        write_store(path, data, content)
     return {
         "path": str(path),
         "state": "changed" if new else "unchanged",

@@ -18,13 +18,12 @@ import typer
 from .board_config import check_url
 from .demo import HOST, Interrupts, install_application, make_pki, run_board, serve
 from .errors import EXIT_INTERRUPTED, HostError, UsageError
-from .files import write_atomic
 from .interpreter import find_micropython
 from .options import optional
 from .output import out, say
 from .store.builder import BuildOptions, Contents, collect, read_store, release
 from .store.format import Store
-from .store.manifest import manifest, manifest_path, write_manifest
+from .store.manifest import manifest, write_store
 
 
 def demo(
@@ -113,8 +112,7 @@ def _roots(contents: Contents) -> bytes:
         return data
     folder.mkdir(exist_ok=True)
     made = release(contents, target)
-    write_atomic(target, made.data)
-    write_manifest(manifest_path(target), manifest(made.data, made.store, contents.anchors))
+    write_store(target, made.data, manifest(made.data, made.store, contents.anchors))
     count = len(made.store.anchors)
     _tell("store", f"{target}: {count} roots of Mozilla in {len(made.data)} bytes ({made.state})")
     return made.data

@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..errors import UsageError
-from ..files import make_folder, write_atomic
+from ..files import make_folder
 from ..keys import load_publisher
 from ..options import Commands, JsonOption, StoreArgument, optional
 from ..output import count_of, plain, print_json, print_table, remark, say
@@ -24,7 +24,7 @@ from .blocked import blocked_key
 from .builder import BuildOptions, build_time, collect, publisher_der, read_store, release
 from .diff import compare
 from .format import Store, decode_store, is_series
-from .manifest import Names, known_names, manifest, manifest_path, refresh_manifest, write_manifest
+from .manifest import Names, known_names, manifest, manifest_path, refreshed_manifest, write_store
 from .sources import MOZILLA, single_certificate
 
 app = Commands("store", "Build, show, check and sign trust stores; list those of boards.")
@@ -148,8 +148,7 @@ def build(
     notes = [*contents.notes, *filter(None, [result.note])]
     if output is None:
         make_folder(target.parent)
-    write_atomic(target, result.data)
-    write_manifest(manifest_path(target), content)
+    write_store(target, result.data, content)
     if as_json:
         print_json({**content, "path": str(target), "state": result.state, "notes": notes})
         return
@@ -273,8 +272,7 @@ def sign(
     except SignatureError:
         data = sign_store(data, ca_key, ca_cert)
     signed = decode_store(data)
-    write_atomic(target, data)
-    refresh_manifest(target, data, signed, beside=store)
+    write_store(target, data, refreshed_manifest(data, signed, beside=store))
     _print_verified(target, signed, ca_cert, state, as_json)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from cryptography.hazmat.primitives import hashes
 
 from ..errors import HostError, UsageError
-from ..files import read_file, write_atomic
+from ..files import read_file, write_all
 from .anchors import UnfitCertificateError, anchor_from_certificate, describe_key, describe_subject, time_text
 from .format import Anchor, Store, load_certificate, record_size
 from .sources import mozilla_certificates
@@ -76,23 +76,27 @@ def _publisher(der: bytes) -> dict[str, str]:
     return {"name": describe_subject(certificate), "sha256": certificate.fingerprint(hashes.SHA256()).hex()}
 
 
-def write_manifest(path: Path, content: dict[str, Any]) -> None:
-    """Write a manifest as indented JSON with sorted keys."""
-    write_atomic(path, (json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode())
+def write_store(path: Path, data: bytes, content: dict[str, Any] | None) -> None:
+    """Write a store and, unless it is None, its manifest beside it (indented JSON, sorted keys): both or neither."""
+    files = [(path, data, 0o644)]
+    if content is not None:
+        text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+        files.append((manifest_path(path), text.encode(), 0o644))
+    write_all(files, force=True)
 
 
-def refresh_manifest(path: Path, data: bytes, store: Store, *, beside: Path) -> None:
-    """Write the manifest of a store that was changed after it was built, if the store at `beside` has one: the names
-    come from there."""
+def refreshed_manifest(data: bytes, store: Store, *, beside: Path) -> dict[str, Any] | None:
+    """The manifest of a store that was changed after it was built, with the names from that of the store at `beside`;
+    None if that has none."""
     known = _read_manifest(manifest_path(beside))
     if not known:
-        return
+        return None
     content = manifest(data, store)
     for entry in content["anchors"]:
         origin = known.get((entry["index_key"], entry["spki_sha256"]), {})
         for name in ("subject", "name", "source", "sha256"):
             entry[name] = origin.get(name)
-    write_manifest(manifest_path(path), content)
+    return content
 
 
 def known_names(path: Path) -> Names:
