@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+from pathlib import Path
 
 import pytest
 from support import pki
@@ -46,7 +47,24 @@ def test_certificate_message_above_the_limit_is_refused_where_it_is_encrypted(
         assert server.accepted == 1
 
 
-def test_fifty_issuers_are_refused(root: pki.Authority, connect: Connect) -> None:
+@pytest.mark.parametrize(
+    ("named_before", "connects"), [((0, 1, 2), True), ((0, 1, 2, 3), False), ((0, 0, 0, 0, 1, 2), True)]
+)
+def test_four_different_anchors_are_loaded_and_no_more(
+    connect: Connect, tmp_path: Path, named_before: tuple[int, ...], connects: bool
+) -> None:
+    roots = [pki.make_ca(f"root {n}") for n in range(5)]
+    cafile = tmp_path / "roots.pem"
+    cafile.write_bytes(b"".join(root.pem for root in roots))
+    identity = roots[4].child("issuer").issue(HOST)
+    identity.intermediates[:0] = [roots[n].certificate for n in named_before]  # the one that counts comes last
+    with tls_server(identity, maximum=ssl.TLSVersion.TLSv1_2) as server:
+        outcome = connect(server.port, cafile=str(cafile))
+    assert outcome.connected is connects
+    assert outcome.kind in (None, "UnknownIssuerError")
+
+
+def test_more_certificates_than_the_limit_are_refused(root: pki.Authority, connect: Connect) -> None:
     identity = root.issue(HOST)
     key = pki.make_key()
     identity.intermediates += [pki.make_ca(f"{i}", key=key).certificate for i in range(29)]
