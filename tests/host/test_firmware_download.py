@@ -300,6 +300,21 @@ def test_a_cache_that_may_not_be_written_is_named(site: FirmwareSite, downloader
     assert left_behind(downloader) == []
 
 
+def test_a_lock_file_that_cannot_be_used_costs_no_download(
+    site: FirmwareSite, downloader: Downloader, lock: LockFile, tmp_path: Path
+) -> None:
+    entry = site.publish(NAME, IMAGE)
+    (tmp_path / "locks").write_bytes(b"")
+    for _ in range(2):  # fetched, and found in the cache
+        with pytest.raises(HostError, match="the lock file"):
+            fetch(downloader, lock)
+        assert left_behind(downloader) == [NAME]
+    (tmp_path / "locks").unlink()
+    fetch(downloader, lock)
+    assert lock.require(NAME, hashlib.sha256(IMAGE).hexdigest())
+    assert len(entry.requests) == 1
+
+
 def test_two_downloads_at_once_take_turns_and_the_second_uses_what_the_first_fetched(
     site: FirmwareSite, downloader: Downloader, lock: LockFile
 ) -> None:

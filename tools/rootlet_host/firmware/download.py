@@ -234,7 +234,12 @@ class Downloader:
                 if not path.is_file():  # nobody else has fetched it meanwhile
                     return path, self._download(path, release, board, lock, report)
         data = path.read_bytes()
-        image = self._accept(data, release, board, lock, path)
+        try:
+            image = self._check(data, release, board, lock)
+        except HostError:
+            path.unlink(missing_ok=True)  # a damaged cache entry is fetched anew next time
+            raise
+        lock.record(release.name, image.sha256, len(data), release.url)
         if report is not None:
             report(len(data), len(data))
         return path, image
@@ -255,24 +260,22 @@ class Downloader:
         """Fetch a file, or the rest of it, and give it its name once it is found good."""
         part = path.with_name(f"{path.name}.part")
         self._fetch(release.url, part, report)
+        data = part.read_bytes()
         try:
-            image = self._accept(part.read_bytes(), release, board, lock, None)
+            image = self._check(data, release, board, lock)
         except HostError:
             _forget(part)
             raise
         part.replace(path)
         _forget(part)
+        lock.record(release.name, image.sha256, len(data), release.url)
         return image
 
-    def _accept(self, data: bytes, release: Release, board: Board, lock: LockFile, cached: Path | None) -> Image:
-        try:
-            image = inspect(data, release.name)
-            require_for(image, board)
-            lock.record(release.name, image.sha256, len(data), release.url)
-        except HostError:
-            if cached is not None:
-                cached.unlink(missing_ok=True)  # a damaged cache entry is fetched anew next time
-            raise
+    def _check(self, data: bytes, release: Release, board: Board, lock: LockFile) -> Image:
+        """Raises HostError unless `data` is the firmware that it shall be, and the one that was recorded."""
+        image = inspect(data, release.name)
+        require_for(image, board)
+        lock.require(release.name, image.sha256)
         return image
 
     def _fetch(self, url: str, part: Path, report: Report | None) -> None:
