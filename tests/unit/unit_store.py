@@ -103,6 +103,18 @@ def test_headers_that_are_wrong_under_a_right_digest_are_refused():
         raises(TrustStoreDamagedError, opened, store(numbered(3), **fields))
 
 
+def test_a_whole_store_with_more_than_the_limits_is_refused():
+    for publisher, fits in ((2048, True), (2049, False)):
+        data = store(numbered(1), publisher=bytes(publisher))
+        assert opened(data) if fits else raises(TrustStoreDamagedError, opened, data)
+    for envelope, fits in ((4096, True), (4097, False)):
+        data = store(numbered(1)) + signature(bytes(envelope - 4 - 2 - 2 - 60 - 4))
+        assert opened(data) if fits else raises(TrustStoreDamagedError, opened, data)
+    for count, fits in ((4096, True), (4097, False)):
+        data = store([], count=count, publisher=bytes(8 * count), publisher_size=0)  # as much room as the index takes
+        assert opened(data) if fits else raises(TrustStoreDamagedError, opened, data)
+
+
 def test_an_empty_store_holds_nothing():
     with File(store([])) as file:
         empty = TrustStore(file.path)
@@ -135,6 +147,24 @@ def test_more_anchors_of_one_name_than_the_limit_are_not_loaded():
     many = [(name(99), record(OTHER, b"twin %d" % i)) for i in range(TrustStore.MAX_ANCHORS_PER_NAME + 30)]
     with File(store(numbered(40) + many)) as file:
         assert len(TrustStore(file.path).lookup(name(99))) == TrustStore.MAX_ANCHORS_PER_NAME
+
+
+def test_a_key_is_looked_for_where_keys_begin():
+    data = store(numbered(3))
+    # Across two entries of the index: the offset of the first, which is 0, and the first bytes of the second's key.
+    across = data[64 + 5 : 64 + 10]
+    with File(data) as file:
+        assert TrustStore(file.path).lookup(name(9), digest=across + bytes(27)) == []
+
+
+def test_a_record_that_would_fill_the_memory_is_not_read():
+    for size, good in ((8192, True), (8193, False)):
+        with File(store([(name(1), record(OTHER, bytes(size - len(record(OTHER, b"")))))])) as file:
+            found = TrustStore(file.path)
+            if good:
+                assert len(found.lookup(name(1))) == 1
+            else:
+                assert "too long" in str(raises(TrustStoreDamagedError, found.lookup, name(1)))
 
 
 def test_an_anchor_with_dns_suffixes_is_found_for_hosts_within_them_only():
