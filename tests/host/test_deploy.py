@@ -263,6 +263,8 @@ def test_a_wrong_url_is_not_blamed_on_the_configuration(here: Path) -> None:
     here.joinpath("rootlet.toml").write_text('[job]\nurl = "https://x.test/"\n')
     done = rootlet(here, "--port", "/dev/no-such-port", "--url", "ftp://x")
     assert (done.returncode, done.stderr) == (2, "rootlet: cannot fetch 'ftp://x' (give https://host[:port]/path)\n")
+    done = rootlet(here, "--port", "/dev/no-such-port", "--url", "https://x/\udcff")
+    assert (done.returncode, done.stderr.count("cannot fetch")) == (2, 1)
 
 
 def test_the_configuration_on_the_board_is_compact_and_what_the_board_reads(

@@ -307,7 +307,7 @@ def test_a_bad_line_is_named_by_its_number_and_never_quoted(rootlet, tmp_path, l
     assert "abab" not in result.err and "xyz" not in result.err
 
 
-@pytest.mark.parametrize("identity", ["", "a:b", "#a", " a", "a\n", "x" * 129])
+@pytest.mark.parametrize("identity", ["", "a:b", "#a", " a", "a\n", "x" * 129, "\udcff"])
 def test_identities_that_no_file_can_hold_are_refused(rootlet, tmp_path, identity):
     result = rootlet("provision", "--port", "/dev/no-such-port", "--psk", "site.psk", "--identity", identity)
     assert result.code == 2 and not (tmp_path / "site.psk").exists()

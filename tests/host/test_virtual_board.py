@@ -115,6 +115,8 @@ def test_an_image_of_the_other_kind_is_refused(tmp_path: Path) -> None:
         ({"image": "/nowhere/at/all.img"}, "cannot make"),
         ({"image": "x", "directory": "y"}, "either a folder or an image"),
         ({"heap": "lots"}, "not a size"),
+        ({"image": "\udcff"}, "not UTF-8"),
+        ({"directory": "\udcff"}, "not UTF-8"),
     ],
 )
 def test_wrong_settings_are_refused_in_words(options: dict[str, object], message: str) -> None:

@@ -52,6 +52,7 @@ def check_url(url: str) -> None:
     try:
         parts = urlsplit(url)
         good = parts.scheme.lower() == "https" and bool(parts.hostname) and parts.port != 0 and "@" not in parts.netloc
+        good = good and url.isprintable()
     except ValueError:
         good = False
     if not good:

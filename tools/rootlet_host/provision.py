@@ -158,7 +158,7 @@ def read_psks(path: Path) -> list[PreSharedKey]:
 
 def check_identity(identity: str) -> None:
     """Raises `UsageError` if a pre-shared key cannot be called so."""
-    good = 0 < len(identity.encode()) <= _MAX_IDENTITY_BYTES and identity.isprintable() and ":" not in identity
+    good = identity.isprintable() and 0 < len(identity.encode()) <= _MAX_IDENTITY_BYTES and ":" not in identity
     if not good or identity.startswith("#") or identity != identity.strip():
         raise UsageError(
             f"{identity!r} cannot name a pre-shared key",

@@ -66,7 +66,7 @@ class Flash:
 
 def open_directory(path: Path) -> Flash:
     """A folder as flash; it is made if it does not exist. A full disk there is the host's full disk."""
-    path = path.resolve()
+    path = _resolved(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -76,6 +76,16 @@ def open_directory(path: Path) -> Flash:
     return Flash("directory", path)
 
 
+def _resolved(path: Path) -> Path:
+    path = path.resolve()
+    try:
+        str(path).encode()  # in a program's text
+    except UnicodeEncodeError as error:
+        what = f"{path} cannot be a board's flash: its name is not UTF-8"
+        raise UsageError(what, remedy="choose another name") from error
+    return path
+
+
 def open_image(path: Path, interpreter: Path, file_system: FileSystem = "littlefs", size: int | None = None) -> Flash:
     """The image `path` as flash; it is made with `size` bytes (default 1 MiB) and formatted if it does not exist.
 
@@ -83,7 +93,7 @@ def open_image(path: Path, interpreter: Path, file_system: FileSystem = "littlef
     """
     if file_system not in get_args(FileSystem):
         raise UsageError(f"unknown file system {file_system!r}", remedy="choose littlefs or fat")
-    path = path.resolve()
+    path = _resolved(path)
     block = BLOCK_BYTES[file_system]
     if not path.exists():
         _make_image(path, interpreter, file_system, size or DEFAULT_BYTES)
