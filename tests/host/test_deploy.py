@@ -154,6 +154,22 @@ def test_without_waiting_the_board_is_restarted_and_nothing_is_said_of_its_repor
         time.sleep(0.02)
 
 
+def test_a_board_that_goes_away_before_its_report_has_everything_and_the_line_says_so(
+    fresh: VirtualBoard, here: Path, library: dict[str, bytes], flash: Path
+) -> None:
+    here.joinpath("main.py").write_text("print('going')\nimport time\nwhile True: time.sleep(1)\n")
+    words = ("--url", "https://demo.test/", "--store", "site.rtlt", "--main", "main.py", "--wait", "30")
+    command = [str(command_line.ROOTLET), "deploy", "--port", fresh.port, *words]
+    with subprocess.Popen(command, cwd=here, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        fresh.wait_for("going", timeout_s=30)
+        fresh.unplug()
+        _, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors.count("\n")) == (1, 1)
+    assert "everything is on the board, but while it started, the connection to" in errors
+    assert "--wait 0" in errors
+    assert set(library) < set(files(flash))
+
+
 # --- only what differs ---
 
 

@@ -10,7 +10,7 @@ import typer
 
 from . import board_config, catalogue
 from .board.identity import require_firmware
-from .board.transport import Board, BoardInfo
+from .board.transport import Board, BoardInfo, LinkError
 from .deploy import (
     LIBRARY,
     Deployment,
@@ -122,7 +122,13 @@ def deploy_command(
             if not as_json:
                 say("restarting\n")
             until = _NEXT_CYCLE if checked["job"]["period_s"] else _PROMPT
-            report = board.restart(listen_s=wait_s, until=until)
+            try:
+                report = board.restart(listen_s=wait_s, until=until)
+            except LinkError as error:
+                raise LinkError(
+                    f"everything is on the board, but while it started, {error.message}",
+                    remedy="check the cable; a program that resets the board takes its port away, too: give --wait 0",
+                ) from error
             done.report = report if wait_s else None
     if as_json:
         print_json(_to_json(done, dry_run))
