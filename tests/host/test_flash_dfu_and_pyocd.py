@@ -145,6 +145,15 @@ def test_what_dfu_util_says_becomes_cause_and_remedy(output: str, expected: str,
     assert problem.remedy
 
 
+@pytest.mark.parametrize("output", ["dfu-util: No DFU capable USB device available", "Cannot open DFU device"])
+def test_a_board_that_goes_away_between_two_parts_is_left_incomplete_and_the_line_says_so(output: str) -> None:
+    first, second = problem_in(Finished(74, output)), problem_in(Finished(74, output), 1)
+    assert first is not None and second is not None
+    assert INCOMPLETE not in first.remedy
+    assert second.remedy == f"{INCOMPLETE}; for that, {first.remedy}"
+    assert second.exit_code == 1
+
+
 def test_success_needs_both_the_exit_code_and_the_sentence() -> None:
     assert problem_in(Finished(0, "File downloaded successfully")) is None
     assert problem_in(Finished(0, "Download [=== ] 60%")) is not None

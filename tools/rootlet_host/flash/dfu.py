@@ -73,12 +73,12 @@ class DfuMethod(Method):
         touched = False
         try:
             with tempfile.TemporaryDirectory(prefix="rootlet-") as folder:
-                for arguments in commands(job, Path(folder), write=True):
+                for number, arguments in enumerate(commands(job, Path(folder), write=True)):
                     touched = True
                     ended = programs.run(
                         [program, *arguments], job.target.timeout_s, lambda text: _report(text, job, progress)
                     )
-                    if problem := problem_in(ended):
+                    if problem := problem_in(ended, number):
                         raise problem
         except KeyboardInterrupt:
             if not touched:
@@ -102,7 +102,7 @@ def commands(job: Job, folder: Path, *, write: bool) -> list[list[str]]:
     if job.target.serial_number is not None:
         start += ["-S", job.target.serial_number]
     parts = sorted(job.image.placed(job.board), key=lambda part: part.address)
-    # The vector table goes in last: a board whose write was interrupted then has none and cannot start.
+    # The vector table goes in last: after --erase, a board whose write was interrupted has none and cannot start.
     parts = [*parts[1:], parts[0]]
     if write:
         programs.store(folder, parts)
@@ -117,17 +117,18 @@ def commands(job: Job, folder: Path, *, write: bool) -> list[list[str]]:
     return runs
 
 
-def problem_in(ended: programs.Finished) -> FlashError | None:
-    """What went wrong in a run of dfu-util, from its exit code and texts (dfu-util 0.11)."""
+def problem_in(ended: programs.Finished, before: int = 0) -> FlashError | None:
+    """What went wrong in a run of dfu-util after `before` good ones, from its exit code and texts (dfu-util 0.11)."""
     text = ended.output
+    state = f"{INCOMPLETE}; for that, " if before else ""
     if ended.code == 0 and "File downloaded successfully" in text:
         return None
     if ended.code == programs.TIMED_OUT:
         return FlashError("dfu-util hangs", remedy=INCOMPLETE)
     if "No DFU capable USB device" in text:
-        return FlashError("the board left DFU mode", remedy=_ENTER)
+        return FlashError("the board left DFU mode", remedy=state + _ENTER)
     if "LIBUSB_ERROR_ACCESS" in text or "Cannot open DFU device" in text:
-        return FlashError("you may not open the DFU device", remedy=_UDEV, exit_code=2)
+        return FlashError("you may not open the DFU device", remedy=state + _UDEV, exit_code=1 if before else 2)
     if "is not writeable" in text:
         return FlashError(f"the firmware does not fit this chip ({_last_line(text)})", remedy=INCOMPLETE)
     return FlashError(f"dfu-util failed: {_last_line(text)}", remedy=INCOMPLETE)
