@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import stat
@@ -76,10 +77,24 @@ def test_what_is_no_file_is_never_replaced_by_one(tmp_path: Path) -> None:
     tmp_path.joinpath("folder").mkdir()
     tmp_path.joinpath("link").symlink_to(tmp_path / "pipe")
     for name in ("pipe", "folder", "link"):
-        with pytest.raises(HostError, match="cannot write"):
+        with pytest.raises(HostError, match=r"cannot write .* it is (a folder|not a file)"):
             files.write_atomic(tmp_path / name, b"data")
+        with pytest.raises(HostError, match=r"cannot write .* it is (a folder|not a file)"):
+            files.write_all([(tmp_path / "new", b"", 0o644), (tmp_path / name, b"data", 0o644)], force=True)
     assert stat.S_ISFIFO(tmp_path.joinpath("pipe").stat().st_mode)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "link", "pipe"]
+
+
+def test_a_file_system_that_also_refuses_to_put_back_what_was_there_hides_no_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(files.tempfile, "mkstemp", refused)
+    monkeypatch.setattr(Path, "unlink", refused)
+    with pytest.raises(HostError, match=r"cannot write in .*: Read-only file system"):
+        files.write_all([(tmp_path / "new", b"", 0o644)])
 
 
 def test_a_name_as_long_as_a_file_system_allows_can_be_written(tmp_path: Path) -> None:

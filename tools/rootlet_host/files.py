@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import select
@@ -53,9 +54,7 @@ def write_atomic(path: Path, data: bytes, *, mode: int = 0o644) -> None:
     """
     directory = path.parent
     try:
-        if path.exists() and not path.is_file():
-            kind = "a folder" if path.is_dir() else "not a file"
-            raise HostError(f"cannot write {path}: it is {kind}", remedy=_OTHER_NAME)
+        _require_file(path)
         descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name[:_NAME_BYTES]}.", dir=directory)
     except OSError as error:
         raise HostError(f"cannot write in {directory}: {error.strerror}", remedy=write_remedy(error)) from error
@@ -73,6 +72,13 @@ def write_atomic(path: Path, data: bytes, *, mode: int = 0o644) -> None:
         Path(temporary).unlink(missing_ok=True)
 
 
+def _require_file(path: Path) -> None:
+    """Raises HostError if something else than a file is there."""
+    if path.exists() and not path.is_file():
+        kind = "a folder" if path.is_dir() else "not a file"
+        raise HostError(f"cannot write {path}: it is {kind}", remedy=_OTHER_NAME)
+
+
 def write_all(files: Sequence[tuple[Path, bytes, int]], *, force: bool = False) -> None:
     """Write (path, data, permissions) all or none: after a failure what was there before is there again.
 
@@ -83,6 +89,7 @@ def write_all(files: Sequence[tuple[Path, bytes, int]], *, force: bool = False) 
         exists = path.exists() or path.is_symlink()
         if exists and not force:
             raise UsageError(f"{path} exists", remedy="choose another name or directory, or replace it with --force")
+        _require_file(path)
         before[path] = (read_file(path, "the file to be replaced"), path.stat().st_mode & 0o777) if exists else None
     done: list[Path] = []
     try:
@@ -92,10 +99,11 @@ def write_all(files: Sequence[tuple[Path, bytes, int]], *, force: bool = False) 
     except BaseException:
         for path in done:
             old = before[path]
-            if old is None:
-                path.unlink(missing_ok=True)
-            else:
-                write_atomic(path, old[0], mode=old[1])
+            with contextlib.suppress(OSError, HostError):  # what failed first is what there is to say
+                if old is None:
+                    path.unlink(missing_ok=True)
+                else:
+                    write_atomic(path, old[0], mode=old[1])
         raise
 
 
