@@ -58,6 +58,10 @@ def test_an_exact_certificate_is_taken_as_it_is():
     assert not Anchor(record()).exact
 
 
+def test_an_exact_certificate_that_looks_like_one_that_was_made_here_is_refused():
+    raises(RecordError, Anchor, record(EXACT, make.certificate(signature=b"\0\0")))
+
+
 def test_validity():
     for seconds in (
         0,
