@@ -62,30 +62,32 @@ def test_blocks_with_other_labels_are_passed_over():
 
 def test_the_index_of_a_block_without_end_is_named():
     cut = pem(SECOND)[:-30]
-    assert "0" in index_of(cut)
-    assert "1" in index_of(pem(FIRST) + cut)
-    assert "1" in index_of(pem(FIRST) + cut + b"\n" + pem(FIRST))
-    assert "1" in index_of(pem(FIRST) + b"-----BEGIN CERTIFICATE")
-    assert "1" in index_of(pem(FIRST) + b"-----BEGIN CERTIFICATE-----")
-    assert "0" in index_of(b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END X509 CRL-----\n")
+    assert "block 0 has no end" in index_of(cut)
+    assert "block 1 has no end" in index_of(pem(FIRST) + cut)
+    assert "block 1 has no end" in index_of(pem(FIRST) + cut + b"\n" + pem(FIRST))
+    assert "block 1 has no end" in index_of(pem(FIRST) + b"-----BEGIN CERTIFICATE")
+    assert "block 1 has no end" in index_of(pem(FIRST) + b"-----BEGIN CERTIFICATE-----")
+    assert "block 0 has no end" in index_of(b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END X509 CRL-----\n")
 
 
 def test_the_index_of_a_block_that_is_not_base64_is_named():
-    good = pem(SECOND)
+    begin, end_of_line, text = pem(SECOND).partition(b"\n")
+    assert text.startswith(b"MI")
     for bad in (
-        good.replace(b"A", b"!", 1),
-        good.replace(b"A", b"\xc1", 1),
-        good.replace(b"A", b"-", 1),  # base64url
-        good.replace(b"A", b"", 1),
-        good.replace(b"A", b"A!", 1),  # decoders pass over it
-        good.replace(b"A", b"=", 1),
-        good.replace(b"A", b"\0", 1),
-        good.replace(b"\n", b"\nProc-Type: 4,ENCRYPTED\n", 1),
-        b"-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n",
-        b"-----BEGIN CERTIFICATE-----\n====\n-----END CERTIFICATE-----\n",
+        text.replace(b"A", b"!", 1),
+        text.replace(b"A", b"\xc1", 1),
+        text.replace(b"A", b"-", 1),  # base64url
+        text.replace(b"A", b"", 1),
+        text.replace(b"A", b"=", 1),
+        text.replace(b"A", b"\0", 1),
+        text.replace(b"A", b"A!", 1),  # decoders pass over it
+        b"Proc-Type: 4,ENCRYPTED\n" + text,
+        b"-----END CERTIFICATE-----\n",
+        b"====\n-----END CERTIFICATE-----\n",
     ):
-        assert "0" in index_of(bad)
-        assert "2" in index_of(pem(FIRST) + pem(FIRST) + bad)
+        bad = begin + end_of_line + bad
+        assert "block 0 is not base64" in index_of(bad), bad
+        assert "block 2 is not base64" in index_of(pem(FIRST) + pem(FIRST) + bad), bad
 
 
 def test_the_index_of_a_block_that_is_not_one_der_value_is_named():
