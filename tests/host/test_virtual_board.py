@@ -106,6 +106,17 @@ def test_an_image_of_the_other_kind_is_refused(tmp_path: Path) -> None:
     assert image.read_bytes() == before
 
 
+def test_an_image_is_the_flash_of_one_board_at_a_time(tmp_path: Path) -> None:
+    image = tmp_path / "flash.img"
+    with VirtualBoard(image=image) as first:
+        with pytest.raises(UsageError, match="is the flash of another virtual board") as caught:
+            VirtualBoard(image=image).start()
+        assert "end that one" in caught.value.remedy
+        first.reset()
+    with VirtualBoard(image=image):
+        pass
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

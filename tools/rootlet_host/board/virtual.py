@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import tempfile
 import time
 from pathlib import Path
 from types import TracebackType
+from typing import BinaryIO
 
 from ..errors import HostError, UsageError
 from ..interpreter import find_micropython
@@ -46,6 +48,7 @@ class VirtualBoard:
         self._heap = parse_size(heap) if isinstance(heap, str) else heap
         self._interpreter = interpreter
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        self._held: BinaryIO | None = None
         self._bridge: Bridge | None = None
 
     def __enter__(self) -> VirtualBoard:
@@ -80,12 +83,27 @@ class VirtualBoard:
         if self._image is None:
             self._temporary = tempfile.TemporaryDirectory(prefix="rootlet-")
             return open_image(Path(self._temporary.name) / "flash.img", interpreter, self._file_system, self._size)
-        return open_image(self._image, interpreter, self._file_system, self._size)
+        flash = open_image(self._image, interpreter, self._file_system, self._size)
+        self._hold(flash.path)
+        return flash
+
+    def _hold(self, image: Path) -> None:
+        """Keep other virtual boards off the image: two that write into one file system destroy it."""
+        self._held = image.open("rb")
+        try:
+            fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            what = f"{image} is the flash of another virtual board that runs"
+            raise UsageError(what, remedy="end that one, or name another file") from error
+        except OSError:  # a file system without locks
+            return
 
     def close(self) -> None:
         """Switch the board off and free everything. May be called twice."""
         if self._bridge is not None:
             self._bridge.close()
+        if self._held is not None:
+            self._held.close()
         if self._temporary is not None:
             self._temporary.cleanup()
 
