@@ -459,7 +459,7 @@ def test_an_interpreter_without_raw_repl_is_an_error(tmp_path: Path) -> None:
     old = tmp_path / "micropython"
     old.write_text(
         "#!/bin/sh\nfor last; do :; done\n"
-        f'exec {find_micropython()} -i -c "$(printf %s "$last" | sed \'s/= sys.implementation.version/= (1, 26, 1)/\')"\n'
+        f'exec {find_micropython()} -i -c "$(printf %s "$last" | sed \'s/sys.implementation.version/(1, 26, 1)/\')"\n'
     )
     old.chmod(0o755)
     with pytest.raises(HostError, match=r"is MicroPython 1\.26\.1, whose Unix port has no raw REPL"):
