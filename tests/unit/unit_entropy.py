@@ -107,6 +107,37 @@ def test_what_is_known_of_the_board_counts():
         entropy.check()
 
 
+class Firmware:
+    """Stands in for module sys: what it says of the firmware."""
+
+    platform = "pyboard"
+
+    def __init__(self, machine, version):
+        self.implementation = self
+        self._machine = machine
+        self._version = version
+
+    def __getitem__(self, index):
+        return ("micropython", self._version, self._machine)[index]
+
+
+def test_a_board_whose_generator_its_firmware_leaves_unused_is_refused():
+    saved = entropy.sys
+    try:
+        for machine, version, good in (
+            ("NUCLEO_H723ZG with STM32H723xx", (1, 28, 1, ""), False),
+            ("NUCLEO-H723ZG with STM32H723xx", (1, 24, 0, ""), False),
+            ("NUCLEO_H723ZG with STM32H723xx", (1, 29, 0, "preview"), True),
+            ("NUCLEO_H743ZI with STM32H743xx", (1, 24, 0, ""), True),
+        ):
+            entropy.sys = Firmware(machine, version)
+            said = refusal(None)
+            assert said is None if good else "not used by firmware before 1.29" in said, (machine, version, said)
+    finally:
+        entropy.sys = saved
+        entropy.check()
+
+
 class Radio:
     """Stands in for the firmware's module network."""
 

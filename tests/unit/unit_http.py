@@ -209,7 +209,7 @@ def test_transfer_codings_that_nobody_asked_for_are_refused():
 
 
 def test_malformed_header_lines_are_refused():
-    for line in (b"no colon", b": no name", b"Space : x", b" Folded: x", b"\tFolded: x", b" "):
+    for line in (b"no colon", b": no name", b"Space : x", b" Folded: x", b"\tFolded: x", b" ", b"A: b\rC: d", b"A: \0"):
         refused(HTTPError, OK + b"A: b\r\n" + line + b"\r\n\r\n")
 
 
@@ -365,6 +365,8 @@ def test_header_fields_that_would_break_the_request_are_refused_before_connectin
         ("X", "a\nb"),
         ("X", "a\rb"),
         ("X", "a\0b"),
+        ("X", "a\x7fb"),
+        ("X\x7f", "a"),
         ("X\r\nHost", "a"),
         ("X Y", "a"),
         ("X:", "a"),

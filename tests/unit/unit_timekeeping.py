@@ -96,6 +96,7 @@ def test_clock_in_a_future_that_nobody_planned_for_is_refused():
 
 def test_store_past_its_end_is_refused():
     stores = (Store(NOW - 10, NOW), Store(NOW - 10, NOW + 100))
+    at(NOW, clock.check, stores)
     assert "/certs/roots.rtlt" in refused(TrustStoreExpiredError, NOW + 1, clock.check, stores)
 
 
