@@ -174,7 +174,11 @@ def _errno_name(number):
 
 
 def from_stream(error, observer, host):
-    """The exception for `error`, which reading or writing an established connection raised."""
+    """The exception for `error`, which reading or writing an established connection raised (None: it is closed)."""
+    if error is None:
+        forget("diagnosis")
+        # EBADF, as a closed socket says.
+        return TLSError("%s: the connection is closed" % host, "Connect again", OSError(9))
     error = _from_stream(error, observer, host)
     forget("diagnosis", "codes")
     journal = getattr(observer, "journal", None)  # of a trace

@@ -145,7 +145,7 @@ class Handshake:
         collect()  # before anything is imported
         if (self.issuers or self._issuers_known) and self.context is not None:
             try:
-                rootlet.refusals.note_issuers(self)  # type: ignore[attr-defined]
+                rootlet.refusals.note_issuers(self)
             except Exception as failure:
                 self.observer.error = failure
         from rootlet.diagnosis import from_handshake
