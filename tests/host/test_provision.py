@@ -215,6 +215,24 @@ def test_a_certificate_whose_key_is_gone_does_not_stand_beside_another_key_after
     assert content(virtual_board, CERTIFICATE) == [None]
 
 
+@pytest.mark.parametrize("filesystem", ["littlefs", "fat"])
+def test_a_full_flash_keeps_the_key_and_certificate_that_it_has(
+    rootlet, make_virtual_board, device, tmp_path, filesystem
+):
+    rootlet("certs", "device", "other", "--ca", "ca.pem")
+    board = make_virtual_board(filesystem=filesystem, size="64K")
+    assert rootlet("provision", "--port", board.port, "--cert", "sensor.pem").code == 0
+    with Board(board.port) as connection:
+        connection.run(
+            "n = 0\ntry:\n while True:\n  n += 1\n  with open('filler%d' % n, 'wb') as f:\n   f.write(bytes(512))\n"
+            "except OSError: pass"
+        )
+    result = rootlet("provision", "--port", board.port, "--cert", "other.pem", "--force")
+    assert (result.code, "remove something from it" in result.err) == (1, True)
+    there = [(tmp_path / name).read_bytes() for name in ("sensor.key.der", "sensor.der")]
+    assert content(board, KEY, CERTIFICATE) == there
+
+
 def test_what_the_firmware_cannot_use_is_not_written(put, virtual_board, device, tmp_path, monkeypatch):
     whole = (tmp_path / "sensor.key.der").read_bytes()
     monkeypatch.setattr(provision.Client, "key", property(lambda self: whole[:-1]))

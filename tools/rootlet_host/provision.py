@@ -211,6 +211,8 @@ def put_client(board: Board, client: Client) -> list[Placed]:
     info = board.identify()
     placed = []
     if board.hash(info.path(KEY)) != sha256(client.key).hexdigest():
+        for name, data in client.files.items():
+            board.require_space(len(data), info.path(name))
         # Never a certificate with another's key: without a certificate the board knows that something is missing.
         board.remove(info.path(CERTIFICATE), missing_ok=True)
     for name, data in client.files.items():
