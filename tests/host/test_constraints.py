@@ -36,5 +36,5 @@ def test_what_is_pinned_is_installed(pinned: list[tuple[Requirement, Distributio
 
 
 def test_what_is_pinned_runs_on_the_oldest_python(pinned: list[tuple[Requirement, Distribution]]) -> None:
-    needed = {found.name: found.metadata["Requires-Python"] or "" for _, found in pinned}
+    needed = {found.name: found.metadata.get("Requires-Python", "") for _, found in pinned}
     assert {name: python for name, python in needed.items() if OLDEST_PYTHON not in SpecifierSet(python)} == {}

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from rootlet_host.board.virtual import VirtualBoard
@@ -185,12 +186,17 @@ def test_a_list_beside_the_sources_brings_the_package_without_an_index(
 
 
 def test_an_https_index_is_verified_by_mpremote(
-    bench: Bench, index_folder: Path, root: pki.Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, index_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # From Python 3.13 on clients want the key identifiers that RFC 5280, 4.2.1.1 and 4.2.1.2, demands of CAs.
+    key = pki.make_key("P-256")
+    subject = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+    authority = x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key())
+    root = pki.make_ca(key=key, extensions=[(subject, False)])
     cafile = tmp_path / "ca.pem"
     cafile.write_bytes(root.pem)
     monkeypatch.setenv("SSL_CERT_FILE", str(cafile))
-    with web(index_folder, root.issue("localhost")) as port:
+    with web(index_folder, root.issue("localhost", extensions=[(authority, False)])) as port:
         bench.index = f"https://localhost:{port}"
         bench.install("rootlet-memory")
     assert bench.installed() == PACKAGES.modules("memory")
