@@ -197,7 +197,6 @@ class Sim800:
         self.links: dict[int, Link] = {}
         self._creg_asked = 0
         self._bearer = False
-        self._ntp = ""
         self._clock_set = False
         self._command = bytearray()
         self._payload: bytearray | None = None

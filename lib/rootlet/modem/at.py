@@ -57,7 +57,7 @@ class Channel:
         self._in = bytearray(_PIECE)
         self._line = bytearray(self.LINE_BYTES)
         self.sent = self.received = 0
-        self.heard_ms = self._pumped_ms = clock.ticks_ms()
+        self._pumped_ms = clock.ticks_ms()
         self.reset()
 
     def reset(self):
@@ -94,7 +94,6 @@ class Channel:
                 break
             left -= n
             self.received += n
-            self.heard_ms = now
             moved = True
             self._feed(n)
         if self.job is not None and ticks_diff(self.deadline_ms, now) <= 0:

@@ -20,7 +20,6 @@ class Channel:
     clock: Any
     sent: int
     received: int
-    heard_ms: Ticks
     job: Generator[None, Any, Any] | None
     prompt: bool
     deadline_ms: Ticks
