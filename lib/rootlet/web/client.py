@@ -134,7 +134,7 @@ class Client:
         except BaseException:
             connection.close()
             raise
-        yield
+        yield  # a generator, as that of asyncio is
 
     # Generators.
 

@@ -83,7 +83,7 @@ class Link:
 
     def _ready(self, to_write, left_ms):
         return self._poll(_POLL_WRITE if to_write else _POLL_READ, left_ms)
-        yield
+        yield  # a generator, as that of asyncio is
 
     def _poll(self, flags, left_ms):
         if self._poller is None:
