@@ -278,6 +278,7 @@ def test_a_damaged_part_is_found_by_the_digest_and_not_used_again(
     [
         "bytes 0-9/10",
         "bytes 4999-9/10",
+        "bytes 4999-5007/5009",  # as long as what is missing
         "items 5000-9/10",
         "bytes 5000-x/10",
         "bytes 5000-5009/5010",
