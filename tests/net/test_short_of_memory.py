@@ -98,3 +98,50 @@ def test_outcome_is_the_right_one_or_want_of_memory(
     outcomes = [(kind, rule) for _, kind, rule in json.loads(done.stdout.splitlines()[-1])]
     assert set(outcomes) <= {right, ("memory", None), ("MemoryError", None)}, done.stdout
     assert outcomes.count(right) > 3 and outcomes.count(right) < len(outcomes) - 3, done.stdout
+
+
+# As at the start of a program: everything has yet to be loaded.
+FROM_THE_START = """
+import gc, os, sys
+kind = None
+try:
+    import rootlet
+    try:
+        context = rootlet.Context(cafile=sys.argv[1])
+        rootlet.connect(sys.argv[2], int(sys.argv[3]), context=context, address="127.0.0.1").close()
+        kind = "connected"
+    except rootlet.TLSError as error:
+        kind = "memory" if "memory" in str(error) else type(error).__name__
+except MemoryError:
+    kind = "memory"
+error = context = rootlet = None
+sys.modules.clear()
+gc.collect()
+print(kind, len(os.listdir("/proc/self/fd")))
+"""
+
+
+@pytest.mark.parametrize(("authority", "right"), [("session root", "connected"), ("a stranger", "UnknownIssuerError")])
+def test_whatever_the_size_of_the_heap_no_chain_passes_for_want_of_memory_and_no_socket_stays_open(
+    authority: str, right: str, root: pki.Authority, cafile: Path, tmp_path: Path
+) -> None:
+    issuer = root if authority == "session root" else pki.make_ca(authority)
+    program = tmp_path / "from_the_start.py"
+    program.write_text(FROM_THE_START)
+    outcomes = []
+    with tls_server(issuer.child("issuer").issue(HOST)) as server:
+        for heap_bytes in range(40_000, 480_000, 8_000):
+            arguments = [str(program), str(cafile), HOST, str(server.port)]
+            done = subprocess.run(
+                [str(in_force().interpreter), "-X", f"heapsize={heap_bytes}", *arguments],
+                capture_output=True,
+                text=True,
+                timeout=30,
+                env={"MICROPYPATH": f"{in_force().library}:.frozen"},
+                check=False,
+            )
+            if "MemoryError" in done.stderr and not done.stdout:
+                continue  # not even the program found room
+            assert done.returncode == 0 and not done.stderr, (heap_bytes, done)
+            outcomes.append(done.stdout.strip())
+    assert set(outcomes) == {f"{right} 4", "memory 4"}, outcomes
