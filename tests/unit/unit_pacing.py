@@ -23,3 +23,28 @@ def test_the_first_wait_is_what_chance_says_and_a_minute_at_most():
 def test_a_period_that_has_begun_goes_on():
     assert with_chance(7, lambda: pacing.Pace(3600, since_s=600).left_s()) == 3000
     assert with_chance(7, lambda: pacing.Pace(3600, since_s=3600).left_s()) == 7
+
+
+def test_a_nudge_brings_the_next_attempt_to_within_a_minute_but_ten_minutes_after_the_last():
+    def nudged(attempted):
+        pace = pacing.Pace(3600, since_s=0)
+        if attempted:
+            pace.done(True)
+        before = pace.left_s()
+        pace.hurry()
+        return before, pace.left_s()
+
+    assert with_chance(7, lambda: nudged(False)) == (3600, 7)
+    assert with_chance(7, lambda: nudged(True)) == (3247, 600)
+
+
+def test_waits_double_with_failures_up_to_the_period():
+    def waits():
+        pace = pacing.Pace(3600)
+        found = []
+        for _ in range(9):
+            pace.done(False)
+            found.append(pace.left_s())
+        return found
+
+    assert with_chance(0, waits) == [30, 60, 120, 240, 480, 960, 1800, 1800, 1800]

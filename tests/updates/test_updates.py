@@ -55,6 +55,17 @@ def test_a_board_that_is_current_gets_304_and_asks_with_its_etag_after_a_restart
     assert [status for status, _ in site.answers] == [200, 304]
 
 
+def test_a_board_that_lost_its_newest_store_fetches_it_again_although_it_knows_its_tag(
+    board: FieldBoard, site: Site
+) -> None:
+    with serving(site) as base:
+        assert board.run(base + PATH)["outcome"] == "updated"
+        board.store.with_name("roots.a").joinpath("store.rtlt").unlink()
+        run = board.run(base + PATH)
+    assert (run["outcome"], run["sequence"]) == ("updated", 6)
+    assert [status for status, _ in site.answers] == [200, 200]
+
+
 def test_the_header_is_enough_to_see_that_nothing_is_new(
     board: FieldBoard, publisher: Publisher, many_roots: Roots, make_board: MakeBoard
 ) -> None:
@@ -132,6 +143,19 @@ def test_a_download_is_not_continued_with_another_file(
         site.cut_after = None
         site.files[PATH] = publisher.release(7, *many_roots)
         assert board.run(base + PATH)["sequence"] == 7
+    assert [status for status, _ in site.answers] == [200, 200]
+
+
+def test_a_download_whose_beginning_is_gone_begins_anew(
+    board: FieldBoard, publisher: Publisher, many_roots: Roots
+) -> None:
+    site = Site({PATH: publisher.release(6, *many_roots)})
+    site.cut_after = 6000
+    with serving(site) as base:
+        board.run(base + PATH)
+        board.store.with_name("roots.a").joinpath("store.rtlt").unlink()
+        site.cut_after = None
+        assert board.run(base + PATH)["sequence"] == 6
     assert [status for status, _ in site.answers] == [200, 200]
 
 
