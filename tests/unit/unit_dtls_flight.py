@@ -58,7 +58,7 @@ def test_a_message_is_put_together_whatever_way_its_pieces_come():
 
 def test_pieces_that_contradict_the_message_are_passed_over():
     for bad in (
-        piece(100, 200, size=150),  # goes on behind the message's end
+        piece(100, 260, bytes(260), size=200),  # goes on behind the message's end
         piece(0, 50, size=100),  # of a message of another size
         piece(0, 50, size=300),
         piece(0, 50)[:-1],
