@@ -195,6 +195,27 @@ def test_after_a_cut_what_was_made_on_this_computer_is_named_with_how_to_go_on(
     assert content(virtual_board, KEY, CERTIFICATE) == made
 
 
+def test_a_cut_between_key_and_certificate_is_said_and_the_same_command_repairs_it(
+    put, virtual_board, device, monkeypatch
+):
+    original = Board.put
+
+    def cut(self, data, path, progress=None):
+        if path == CERTIFICATE:
+            virtual_board.unplug()
+        return original(self, data, path, progress)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Board, "put", cut)
+        result = put("--cert", "sensor.pem")
+    assert (result.code, result.err.count("\n")) == (1, 1)
+    assert "the board may be without its certificate now" in result.err
+    assert "then give the same command again" in result.err
+    virtual_board.plug()
+    assert put("--cert", "sensor.pem").code == 0
+    assert listing(virtual_board) == ["device.der", "device.key.der"]
+
+
 def test_a_certificate_whose_key_is_gone_does_not_stand_beside_another_key_after_a_cut(
     put, rootlet, virtual_board, device, monkeypatch
 ):

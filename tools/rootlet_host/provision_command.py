@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from cryptography.hazmat.primitives import hashes
 
-from .board.transport import Board
+from .board.transport import Board, LinkError
 from .certs import MAX_DAYS, Identity, KeyType, load_ca, make_device, new_key
 from .certs_commands import write_device
 from .errors import HostError, UsageError
@@ -101,11 +101,16 @@ def provision(
         try:
             placed = put_client(board, client)
         except HostError as error:
-            if not made:
+            if made:
+                raise HostError(
+                    f"{error.message}; {cert} and its key were made and are kept",
+                    remedy=f"{error.remedy}, then go on with: rootlet provision --cert {cert}",
+                ) from error
+            if not isinstance(error, LinkError):
                 raise
-            raise HostError(
-                f"{error.message}; {cert} and its key were made and are kept",
-                remedy=f"{error.remedy}, then go on with: rootlet provision --cert {cert}",
+            raise LinkError(
+                f"{error.message}; the board may be without its certificate now",
+                remedy=f"{error.remedy}, then give the same command again",
             ) from error
         device_port = board.port
     certificate = client.identity.certificate
