@@ -17,11 +17,14 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from rootlet_host.demo import HOST, make_pki
-from rootlet_host.store import BuildOptions, collect, decode_store
+from rootlet_host.store import BuildOptions, anchor_from_certificate, collect, decode_store
+from rootlet_host.store.manifest import manifest, write_store
+from rootlet_host.store.sources import MOZILLA
 from support import pki
 from support.servers import tls_server
 
 README = Path(__file__).resolve().parents[2] / "README.md"
+EARLIER = 1_600_000_000
 COMMAND = [sys.executable, "-c", "from rootlet_host.cli import main; main()", "demo"]
 
 
@@ -136,14 +139,29 @@ def test_an_outdated_store_of_mozilla_is_renewed_with_the_next_sequence(place: P
     assert (renewed.header.sequence, len(renewed.anchors)) == (8, len(contents.anchors))
 
 
+def test_a_root_that_mozilla_removed_does_not_make_a_store_the_users_own(place: Place) -> None:
+    removed = replace(anchor_from_certificate(pki.make_ca("removed root").certificate), source=MOZILLA)
+    contents = collect(BuildOptions())
+    earlier = replace(contents, anchors=(*contents.anchors[2:], removed), issued_at=EARLIER)
+    data = earlier.encode(3)
+    write_store(place.roots, data, manifest(data, decode_store(data), earlier.anchors))
+    assert "(changed)" in place.run().stdout
+    assert set(decode_store(place.roots.read_bytes()).anchors) == set(contents.anchors)
+
+
 def own_stores() -> Iterator[tuple[str, bytes]]:
     contents = collect(BuildOptions())
     yield "filtered", collect(BuildOptions(ecc_only=True)).encode(3)
     yield (
         "filtered, from an earlier list",
-        replace(collect(BuildOptions(ecc_only=True)), issued_at=1_600_000_000).encode(3),
+        replace(collect(BuildOptions(ecc_only=True)), issued_at=EARLIER).encode(3),
     )
     yield "a few roots chosen", replace(contents, anchors=contents.anchors[1:]).encode(3)
+    own = anchor_from_certificate(pki.make_ca("own root").certificate)
+    yield (
+        "an earlier list and a root",
+        replace(contents, anchors=(*contents.anchors[2:], own), issued_at=EARLIER).encode(3),
+    )
     yield "with a blocked key", replace(contents, blocked=(bytes(16),)).encode(3)
     yield "with an end", replace(contents, not_used_after=4_000_000_000).encode(3)
     yield "damaged", contents.encode(3)[:-1]
@@ -157,6 +175,23 @@ def test_a_store_of_the_users_own_is_left_as_it_is(place: Place, kind: str, data
     assert done.returncode == 0, done.stderr
     assert place.roots.read_bytes() == data
     assert "left as it is, the demo uses a fresh one" in done.stdout
+
+
+def test_a_store_of_the_users_own_decides_about_an_url(place: Place) -> None:
+    """Who is behind a proxy that looks into TLS adds its root to the store, as `rootlet ca find` says."""
+    root = pki.make_ca("the proxy's root")
+    with tls_server(root.issue("localhost")) as server:
+        url = f"https://localhost:{server.port}/"
+        refused = place.run("--url", url)
+        assert refused.returncode == 1
+        assert "no trust store has the issuer" in refused.stdout
+        contents = collect(BuildOptions())
+        data = replace(contents, anchors=(*contents.anchors, anchor_from_certificate(root.certificate))).encode(2)
+        place.roots.write_bytes(data)
+        done = place.run("--url", url)
+    assert done.returncode == 0, done.stdout
+    assert f"certs/roots.rtlt: your own, with {len(contents.anchors) + 1} roots" in done.stdout
+    assert place.roots.read_bytes() == data
 
 
 def test_outside_a_repository_nothing_is_written(place: Place) -> None:

@@ -18,9 +18,11 @@ from typing import Any
 import pytest
 import typer
 from command_line import ROOTLET
+from cryptography import x509
 from rootlet_host import catalogue
 from rootlet_host.app import COMMANDS, app
 from store_help import Runner
+from support import pki
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 # Says so as soon as `main` runs: before, while Python itself starts, nobody can catch Ctrl-C.
@@ -257,6 +259,18 @@ def test_results_that_cannot_be_written_are_a_failure() -> None:
         done = run("boards", stdout=full)
     is_one_line(done.stderr, "No space left on device")
     assert done.returncode == 1
+
+
+def test_what_libraries_warn_of_is_not_for_who_types_commands(tmp_path: Path) -> None:
+    number_zero = x509.AuthorityKeyIdentifier(b"k" * 20, [x509.DNSName("an old root")], 0)
+    tmp_path.joinpath("ca.pem").write_bytes(pki.make_ca(extensions=[(number_zero, False)]).pem)
+    command = [str(ROOTLET), "store", "build", "ca.pem", "-o", "roots.rtlt"]
+    said = [
+        subprocess.run([*command, *more], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True).stderr
+        for more in ([], ["--debug"])
+    ]
+    assert said[0] == ""
+    assert "Warning" in said[1], "the test needs a certificate that cryptography warns of"
 
 
 def test_closed_streams_are_no_matter() -> None:

@@ -12,6 +12,7 @@ import shutil
 import signal
 import sys
 import traceback
+import warnings
 from types import FrameType
 from typing import NoReturn
 
@@ -48,6 +49,9 @@ def run() -> int:
     words = [word for word in sys.argv[1:] if word != _DEBUG]
     debug = len(words) < len(sys.argv) - 1
     _prepare_streams()
+    if not debug:
+        # Libraries warn their programmers. Ours: roots of old may break rules of which cryptography warns at every use.
+        warnings.simplefilter("ignore")
     try:
         # What all commands import takes some tenths of a second, and Ctrl-C may come in them, too.
         from .app import app

@@ -20,10 +20,11 @@ from .demo import HOST, Interrupts, install_application, make_pki, run_board, se
 from .errors import EXIT_INTERRUPTED, HostError, UsageError
 from .interpreter import find_micropython
 from .options import optional
-from .output import out, say
+from .output import count_of, out, say
 from .store.builder import BuildOptions, Contents, collect, read_store, release
 from .store.format import Store
-from .store.manifest import manifest, write_store
+from .store.manifest import known_names, manifest, write_store
+from .store.sources import MOZILLA
 
 
 def demo(
@@ -31,7 +32,8 @@ def demo(
         str | None,
         optional(
             metavar="URL",
-            help="Fetch this https URL from the Internet, trusting Mozilla's roots only. Default: a server made here.",
+            help="Fetch this https URL from the Internet, trusting certs/roots.rtlt where that is a store of your own, "
+            "else all of Mozilla's roots. Default: a server made here.",
         ),
     ] = None,
     interpreter: Annotated[
@@ -58,7 +60,7 @@ def demo(
         certs = root / "certs"
         certs.mkdir()
         contents = collect(BuildOptions())
-        certs.joinpath("roots.rtlt").write_bytes(_roots(contents))
+        certs.joinpath("roots.rtlt").write_bytes(_roots(contents, own=url is not None))
         if url is None:
             pki = make_pki()
             certs.joinpath("site.rtlt").write_bytes(pki.store)
@@ -99,17 +101,29 @@ def _tell(what: str, text: str) -> None:
     say(text)
 
 
-def _roots(contents: Contents) -> bytes:
-    """The full Mozilla store: the one in `certs/`, which is built or renewed first unless it is the user's own."""
+def _roots(contents: Contents, own: bool) -> bytes:
+    """The full Mozilla store: the one in `certs/`, which is built or renewed first unless it is the user's own. That is
+    used if `own` says so."""
     folder = Path("certs")
     if not (folder.is_dir() or Path("lib/rootlet").is_dir()):  # not a repository: nothing to keep
         return contents.encode(1)
     target = folder / "roots.rtlt"
-    foreign = _foreign(target, contents) if target.exists() else ""
-    if foreign:
-        data = contents.encode(1)
-        _tell("store", f"{target} {foreign}: left as it is, the demo uses a fresh one")
-        return data
+    if target.exists():
+        try:
+            data, store = read_store(target)
+        except HostError as error:
+            fault = error.message.removeprefix(f"{target}: ")
+            why = f"cannot be used ({fault}; rebuild it with `rootlet store build`)"
+        else:
+            why = (
+                "" if _is_plain_mozilla(target, store, contents) else "holds something else than all of Mozilla's roots"
+            )
+            if why and own:
+                _tell("store", f"{target}: your own, with {count_of(len(store.anchors), 'root')}")
+                return data
+        if why:
+            _tell("store", f"{target} {why}: left as it is, the demo uses a fresh one")
+            return contents.encode(1)
     folder.mkdir(exist_ok=True)
     made = release(contents, target)
     write_store(target, made.data, manifest(made.data, made.store, contents.anchors))
@@ -118,21 +132,11 @@ def _roots(contents: Contents) -> bytes:
     return made.data
 
 
-def _foreign(target: Path, contents: Contents) -> str:
-    """Why the store at `target` must not be replaced, or "" if it is an earlier build of the same."""
-    try:
-        _, store = read_store(target)
-    except HostError as error:
-        return f"cannot be used ({error.message.removeprefix(f'{target}: ')}; rebuild it with `rootlet store build`)"
-    if _is_plain_mozilla(store, contents):
-        return ""
-    return "holds something else than all of Mozilla's roots"
-
-
-def _is_plain_mozilla(store: Store, contents: Contents) -> bool:
+def _is_plain_mozilla(path: Path, store: Store, contents: Contents) -> bool:
     """Whether `store` is what `contents` is, now or in an earlier release of Mozilla's list.
 
-    A list changes by a few roots at a time; a store with far fewer was filtered on purpose.
+    A list changes by a few roots at a time; a store with far fewer was filtered on purpose. What is not in today's list
+    was in an earlier one if the manifest beside the store at `path` says so.
     """
     known = {(anchor.index_key, anchor.key) for anchor in contents.anchors}
     kept = sum((anchor.index_key, anchor.key) in known for anchor in store.anchors)
@@ -142,7 +146,10 @@ def _is_plain_mozilla(store: Store, contents: Contents) -> bool:
         return False
     if store.header.issued_at == contents.issued_at:
         return set(store.anchors) == set(contents.anchors)
-    return store.header.issued_at < contents.issued_at
+    names = known_names(path)
+    others = [anchor.identity for anchor in store.anchors if (anchor.index_key, anchor.key) not in known]
+    ours = all(names.get((key.hex(), spki.hex()), {}).get("source") == MOZILLA for key, spki in others)
+    return ours and store.header.issued_at < contents.issued_at
 
 
 def _signal_name(number: int) -> str:
