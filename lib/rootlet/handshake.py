@@ -139,7 +139,10 @@ class Handshake:
 
     def fail(self, error):
         """Closes the transport, frees Mbed TLS's memory and returns the exception to raise for `error`."""
-        self._sock.close()
+        try:
+            self._sock.close()
+        except Exception:
+            pass  # what went wrong first is what counts
         self.credentials = self.context.credentials if self.context is not None else None
         self.free()
         collect()  # before anything is imported

@@ -18,8 +18,8 @@ PROGRAM = Path(__file__).parent / "scripts" / "begin_faults.py"
 pytestmark = pytest.mark.own_firmware  # patches the sources
 
 
-def run(root: pki.Authority, cafile: Path, fault: str, library: Path = LIBRARY) -> dict[str, Any]:
-    with tls_server(root.issue(HOST)) as server:
+def run(root: pki.Authority, cafile: Path, fault: str, library: Path = LIBRARY, name: str = HOST) -> dict[str, Any]:
+    with tls_server(root.issue(name)) as server:
         request = {"host": HOST, "port": server.port, "cafile": str(cafile), "fault": fault}
         found: dict[str, Any] = run_device_json(PROGRAM, request, library=library, timeout_s=30)
     return found
@@ -64,3 +64,11 @@ def test_a_transport_that_fails_after_the_handshake_is_closed(fault: str, root: 
             "setblocking": f"the connection broke during the handshake with {HOST} (EIO)",
         }[fault]
     )
+
+
+def test_a_transport_that_cannot_be_closed_changes_nothing_about_why_a_chain_is_refused(
+    root: pki.Authority, cafile: Path
+) -> None:
+    found = run(root, cafile, "close", name="other.example.org")
+    assert found["kind"] == "HostnameError"
+    assert found["freed"] == 1, "Mbed TLS's memory lies outside the Python heap on many boards"

@@ -1,7 +1,8 @@
 # A device program: something goes wrong just before a handshake begins, or just after it, and it says what was raised and
 # what stayed open.
 #
-# Request, in JSON in the argument: host, port, cafile, fault ("", "memory", "observer", "settimeout", "setblocking").
+# Request, in JSON in the argument: host, port, cafile, fault ("", "memory", "observer", "settimeout", "setblocking",
+# "close").
 
 import io
 import json
@@ -52,6 +53,8 @@ class Transport(io.IOBase):
         global closed
         closed += 1
         self._sock.close()
+        if fault == "close":
+            raise OSError(5, "already")
 
 
 class Dialler:
@@ -62,6 +65,21 @@ class Dialler:
 
 
 freed = 0
+
+
+def count_frees():
+    from rootlet.handshake import Handshake
+
+    free = Handshake.free
+
+    def counted(self):
+        global freed
+        freed += 1
+        free(self)
+
+    Handshake.free = counted
+
+
 if fault == "memory":
 
     def fail(*_):
@@ -71,18 +89,13 @@ if fault == "memory":
 elif fault == "observer":
     from rootlet.handshake import Handshake
 
-    free = Handshake.free
-
     def broken(*_):
         raise MemoryError
 
-    def counted(self):
-        global freed
-        freed += 1
-        free(self)
-
     Handshake.Observer = broken
-    Handshake.free = counted
+    count_frees()
+elif fault == "close":
+    count_frees()
 
 try:
     connection = rootlet.connect(request["host"], request["port"], context, transport=Dialler())
