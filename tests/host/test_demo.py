@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -16,7 +18,8 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
-from rootlet_host.demo import HOST, make_pki
+from rootlet_host.demo import HOST, install_application, make_pki
+from rootlet_host.errors import HostError
 from rootlet_host.store import BuildOptions, anchor_from_certificate, collect, decode_store
 from rootlet_host.store.manifest import manifest, write_store
 from rootlet_host.store.sources import MOZILLA
@@ -198,6 +201,18 @@ def test_outside_a_repository_nothing_is_written(place: Place) -> None:
     place.path.joinpath("certs").rmdir()
     assert place.run().returncode == 0
     assert [path.name for path in place.path.iterdir()] == ["tmp"]
+
+
+def test_of_a_library_that_cannot_be_copied_one_reason_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        text = f"[Errno {errno.ENOSPC}] {os.strerror(errno.ENOSPC)}: 'from' -> 'to'"
+        raise shutil.Error([("from", "to", text), ("from 2", "to 2", text)])
+
+    monkeypatch.setattr(shutil, "copytree", full)
+    with pytest.raises(HostError) as caught:
+        install_application(tmp_path)
+    assert caught.value.message == f"cannot copy rootlet to {tmp_path}: No space left on device"
+    assert "TMPDIR" in caught.value.remedy
 
 
 def test_the_demo_ca_may_sign_for_the_demo_host_only_and_its_keys_are_not_kept() -> None:

@@ -408,6 +408,7 @@ def limit_files(size: int = 2000) -> None:
         "store build -o roots.rtlt",
         "publish www big.rtlt --allow-unsigned",
         "virtual --image flash.img --quiet",
+        "demo",
     ],
 )
 def test_a_full_disk_is_one_line_and_leaves_no_part_of_a_file(words: str, tmp_path: Path) -> None:

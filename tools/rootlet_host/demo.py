@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import shutil
 import signal
 import socket
@@ -18,7 +19,7 @@ from typing import Any
 
 from .board.folder import FOLDER
 from .certs import make_ca, make_server
-from .errors import EXIT_INTERRUPTED, UsageError
+from .errors import EXIT_INTERRUPTED, HostError, UsageError
 from .paths import device_root
 from .store.anchors import anchor_from_certificate
 from .store.builder import build_store
@@ -129,11 +130,15 @@ def _answer(stream: ssl.SSLSocket, name: str) -> None:
 def install_application(root: Path) -> None:
     """Copy boot.py, main.py and the device library to `root`, as `rootlet deploy` does to a board."""
     source = device_root()
-    for name in ("boot.py", "main.py"):
-        shutil.copyfile(source / name, root / name)
-    shutil.copytree(
-        source / "lib" / "rootlet", root / "lib" / "rootlet", ignore=shutil.ignore_patterns("__pycache__", "*.pyi")
-    )
+    try:
+        for name in ("boot.py", "main.py"):
+            shutil.copyfile(source / name, root / name)
+        shutil.copytree(
+            source / "lib" / "rootlet", root / "lib" / "rootlet", ignore=shutil.ignore_patterns("__pycache__", "*.pyi")
+        )
+    except OSError as error:  # that of copytree holds a line for each file, and the others name what was copied
+        reason = error.strerror or re.sub(r"^\[Errno \d+\] |: '.*$", "", str(error.args[0][0][2]))
+        raise HostError(f"cannot copy rootlet to {root}: {reason}", remedy="make room there, or set TMPDIR") from error
 
 
 def board_command(program: Path, root: Path) -> list[str]:
