@@ -36,6 +36,7 @@ SECRET = "hunter2 hunter2"  # noqa: S105
         ({"job": {"url": URL}, "stores": []}, "stores is empty and there is no cafile"),
         ({"job": {"url": URL}, "policy": "none"}, "policy must be one of: default, webpki"),
         ({"job": {"url": URL}, "watchdog_ms": 60_000}, "watchdog_ms must be 0 to 32000"),
+        ({"job": {"url": URL}, "watchdog_ms": False}, "watchdog_ms must be a whole number"),
         ({"job": {"url": URL}, "watchdog_ms": 12_000}, "watchdog_ms is 12000: here it must be 0 or at least 15000"),
         (
             {"job": {"url": URL, "timeout_ms": 1000}, "watchdog_ms": 12_000, "network": {"kind": "ethernet"}},

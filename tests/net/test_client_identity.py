@@ -138,6 +138,7 @@ def test_what_cannot_work_is_refused_before_connecting(
         "no key in the file": (ec.pem, ec.pem, "no private key"),
         "no key at all": (ec.pem, None, "no private key"),
         "cut key": (ec.pem, der_key[:-1], "damaged"),
+        "something behind the key": (ec.pem, der_key + b"\0", "damaged"),
         "no certificate": (None, ec.key_pem, "without client_cert"),
         "cut certificate": (ec.der[:-1], ec.key_pem, "client_cert"),
         "missing file": (tmp_path / "nowhere.pem", ec.key_pem, "nowhere.pem"),

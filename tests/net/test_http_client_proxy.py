@@ -93,6 +93,14 @@ def test_requests_go_through_the_tunnel_and_share_it(site: Site, ask: Ask, firmw
     assert "proxy-authorization" not in site.requests[0].headers
 
 
+def test_an_ipv6_address_is_asked_for_in_brackets(ask: Ask) -> None:
+    proxy = Proxy(b"HTTP/1.1 403 no\r\n\r\n")
+    with Server(proxy.serve) as server:
+        (report,) = ask("https://[2001:db8::1]/", proxy=f"http://127.0.0.1:{server.port}")
+    assert report.kind == "HTTPError"
+    assert [connect.target for connect in proxy.seen] == [b"[2001:db8::1]:443"]
+
+
 def test_the_host_behind_the_tunnel_is_verified(root: pki.Authority, site: Site, ask: Ask) -> None:
     with https_site(root.issue("other.example.org"), lambda _: Reply(body=b"wrong")) as other:
         proxy = Proxy(port=other.port)

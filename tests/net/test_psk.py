@@ -41,6 +41,11 @@ def test_keys_that_are_weak_or_unusable_are_refused(psk: Any, words: str, exchan
 
 
 @pytest.mark.needs("psk")
+def test_the_shortest_key_and_the_longest_identity_are_taken(exchange: Exchange) -> None:
+    assert exchange(context={"psk": ("b" * 128, KEY[:16])}, connect=False).get("kind") is None
+
+
+@pytest.mark.needs("psk")
 def test_a_key_goes_with_neither_certificates_nor_their_cipher_suites(cafile: Path, exchange: Exchange) -> None:
     for context in (
         {"psk": PSK, "cafile": cafile},
