@@ -27,6 +27,7 @@ def test_what_is_not_said_of_a_modem_has_a_default() -> None:
     [
         ({}, "modem.uart is missing"),
         ({"modem": {"uart": "1"}}, "modem.uart must be a whole number"),
+        ({"modem": {"uart": True}}, "modem.uart must be a whole number"),
         ({"modem": {"uart": 1, "tx": [17]}}, "modem.tx must be a whole number"),
         ({"modem": {"uart": 1, "tx": -1}}, "modem.tx must be 0 to 255"),
         ({"modem": {"uart": 1, "rx": ""}}, "modem.rx must be 1 to 16 bytes long"),
