@@ -89,6 +89,20 @@ def test_another_chip_is_refused_before_anything_is_written(attached: str, wante
     assert "nothing was written" in caught.value.remedy
 
 
+def test_a_board_that_is_refused_starts_its_old_firmware_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    import esptool
+
+    resets: list[str] = []
+    real = esptool.reset_chip
+    monkeypatch.setattr(esptool, "reset_chip", lambda loader, mode: (resets.append(mode), real(loader, mode)))
+    with Esp32("esp32s3", content=OLD) as rom, pytest.raises(FlashError, match="nothing was written"):
+        flash(rom, load().get("ESP32_GENERIC_C3"), image_of("esp32c3"))
+    assert resets == ["hard-reset"]
+    with Esp32("esp32c3", flip=0x8000) as rom, pytest.raises(FlashError, match="does not hold"):
+        flash(rom, load().get("ESP32_GENERIC_C3"), image_of("esp32c3"))
+    assert resets == ["hard-reset"], "an incomplete firmware is not started"
+
+
 def test_one_wrong_bit_is_found_and_the_broken_firmware_cannot_start() -> None:
     board, image = load().get("ESP32_GENERIC"), image_of("esp32")
     with Esp32("esp32", flip=0x1000 + 0x9000) as rom:

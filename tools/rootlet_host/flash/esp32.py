@@ -88,6 +88,9 @@ class _Session:
             raise FlashError("interrupted while writing", remedy=INCOMPLETE, exit_code=130) from None
         finally:
             if self.loader is not None:
+                with contextlib.suppress(FatalError, *PORT_FAULTS):
+                    if not self.touched:  # the old firmware is whole, and would wait for a press of RESET
+                        esptool.reset_chip(self.loader, "hard-reset")
                 with contextlib.suppress(*PORT_FAULTS):
                     self.loader._port.close()
 
