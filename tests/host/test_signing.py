@@ -343,6 +343,14 @@ def test_without_a_terminal_a_missing_passphrase_is_an_error_with_a_remedy(rootl
     assert not list(tmp_path.iterdir())
 
 
+def test_an_empty_passphrase_is_refused_and_no_key_is_made(rootlet, tmp_path, monkeypatch):
+    monkeypatch.setenv("ROOTLET_PASSPHRASE", "")
+    result = rootlet("keys", "new", "acme", "-d", tmp_path)
+    assert result.code == 2
+    assert "the passphrase is empty" in result.err and "--no-passphrase" in result.err
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.fixture
 def workshop(rootlet, tmp_path, unsigned):
     """A folder with a store, and two publishers with unencrypted keys."""
