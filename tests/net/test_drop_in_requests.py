@@ -123,6 +123,7 @@ def test_the_names_of_older_firmware_verify_too(report: dict[str, Any]) -> None:
     assert report["ussl right"] == GOOD["ssl"]
     assert report["ussl no name"] == "ConfigError"
     assert report["ussl key"] == "ConfigError"
+    assert report["ussl option"] == "ConfigError"
 
 
 def test_functions_that_were_copied_before_verify_or_refuse(report: dict[str, Any]) -> None:

@@ -114,6 +114,7 @@ note("urequests wrong", lambda: urequests.get(wrong + "/text").status_code)
 note("ussl right", lambda: wrap_socket(ussl, right, server_hostname="localhost", cert_reqs=ussl.CERT_NONE))
 note("ussl no name", lambda: wrap_socket(ussl, right))
 note("ussl key", lambda: wrap_socket(ussl, right, server_hostname="localhost", key=b"x", cert=b"y"))
+note("ussl option", lambda: wrap_socket(ussl, right, server_hostname="localhost", ciphers="NULL"))
 note("copied before", lambda: copied_get(wrong + "/text").text)
 note("copied request before", lambda: copied_request("GET", wrong + "/text").text)
 
