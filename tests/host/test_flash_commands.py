@@ -81,12 +81,12 @@ def one_line(ended: Ended, code: int, *words: str) -> None:
 # --- wrong starts -------------------------------------------------------------------------------------------------
 
 
-def test_no_board(run: Run, firmware: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_board_it_is_said_what_to_plug_in(run: Run, firmware: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     attach(monkeypatch)
     one_line(run("flash", "ESP32_GENERIC_C3", "--file", firmware, "--yes"), 2, "no board was found", "--port")
 
 
-def test_two_boards(run: Run, firmware: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_two_boards_one_must_be_named(run: Run, firmware: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     attach(monkeypatch, "/dev/ttyUSB0", "/dev/ttyUSB1")
     ended = run("flash", "ESP32_GENERIC_C3", "--file", firmware, "--yes")
     one_line(

@@ -253,7 +253,7 @@ def test_identity_shows_the_board_to_the_server(bench: Bench, root: pki.Authorit
 
 
 @pytest.mark.servers
-def test_psk(bench: Bench, tmp_path: Path) -> None:
+def test_psk_connects_with_its_key_and_with_no_other(bench: Bench, tmp_path: Path) -> None:
     bench.install("rootlet-psk")
     key = bytes(range(16))
     options = ("-nocert", "-tls1_2", "-www", "-psk", key.hex(), "-psk_identity", "board")
@@ -287,7 +287,7 @@ def test_pins_and_trust_on_first_use(bench: Bench, root: pki.Authority) -> None:
     assert (bench.flash / "server.der").read_bytes() == alone.der
 
 
-def test_trace(bench: Bench, root: pki.Authority) -> None:
+def test_trace_tells_of_certificates_and_the_verdict(bench: Bench, root: pki.Authority) -> None:
     bench.install("rootlet-trace")
     with tls_server(root.issue(HOST)) as server:
         said = bench.run(
@@ -301,7 +301,7 @@ def test_trace(bench: Bench, root: pki.Authority) -> None:
     assert {"certificate", "verdict"} <= set(said.split())
 
 
-def test_starttls(bench: Bench, root: pki.Authority) -> None:
+def test_starttls_upgrades_a_socket(bench: Bench, root: pki.Authority) -> None:
     bench.install("rootlet-starttls")
     with tls_server(root.issue(HOST)) as server:
         said = bench.run(
@@ -315,7 +315,7 @@ def test_starttls(bench: Bench, root: pki.Authority) -> None:
     assert said == "TLSv1.2"
 
 
-def test_asyncio(bench: Bench, root: pki.Authority) -> None:
+def test_asyncio_connects_and_reads(bench: Bench, root: pki.Authority) -> None:
     bench.install("rootlet-asyncio")
     with tls_server(root.issue(HOST)) as server:
         said = bench.run(
@@ -358,7 +358,9 @@ asyncio.run(main())
 
 
 @pytest.mark.parametrize(("name", "program"), [("http", CLIENT), ("http-asyncio", ASYNC_CLIENT)])
-def test_http_clients(name: str, program: str, bench: Bench, root: pki.Authority, stranger: pki.Authority) -> None:
+def test_http_clients_get_what_is_verified_and_refuse_the_rest(
+    name: str, program: str, bench: Bench, root: pki.Authority, stranger: pki.Authority
+) -> None:
     bench.install(PACKAGES[name].installed_as)
     with tls_server(root.issue(HOST)) as server, tls_server(stranger.issue(HOST)) as foreign:
         said = bench.run(program, PORT=server.port, FOREIGN=foreign.port)
@@ -387,7 +389,7 @@ def test_compat_makes_the_boards_own_mip_install_verified(
     assert bench.installed() == PACKAGES.modules("compat") | PACKAGES.modules("modem")
 
 
-def test_modem(bench: Bench, root: pki.Authority, tmp_path: Path) -> None:
+def test_modem_connects_through_its_driver(bench: Bench, root: pki.Authority, tmp_path: Path) -> None:
     """The board's files run outside it, where the modem's terminal can be opened."""
     bench.install("rootlet-modem")
     cafile = tmp_path / "ca.pem"
@@ -402,7 +404,7 @@ def test_modem(bench: Bench, root: pki.Authority, tmp_path: Path) -> None:
 
 
 @pytest.mark.servers
-def test_dtls(bench: Bench, root: pki.Authority, tmp_path: Path) -> None:
+def test_dtls_sends_a_datagram(bench: Bench, root: pki.Authority, tmp_path: Path) -> None:
     bench.install("rootlet-dtls")
     identity = root.issue(HOST)
     chain = tmp_path / "server.pem"
@@ -471,7 +473,7 @@ def test_doctor_and_memory_examine_the_board(bench: Bench) -> None:
     assert said == "ok free_bytes"
 
 
-def test_time(bench: Bench) -> None:
+def test_time_says_dates(bench: Bench) -> None:
     bench.install("rootlet-time")
     said = bench.run("from rootlet import timekeeping\nprint(timekeeping.utc(0))")
     assert said == "1970-01-01 00:00:00 UTC"

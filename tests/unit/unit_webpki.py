@@ -51,7 +51,7 @@ def test_serial_numbers_are_positive_and_at_most_twenty_bytes():
         assert rule(serial=serial) == expected
 
 
-def test_key_identifiers():
+def test_key_identifiers_must_be_there_and_alone():
     for value in (
         make.seq(),
         make.seq(make.tlv(0xA1), make.tlv(0x82, b"\1")),
@@ -65,7 +65,7 @@ def test_key_identifiers():
     assert verdict(make.anchor(), issuer(extra=[AKI]), leaf(extra=[AKI]), webpki=True) == "subject-key-identifier"
 
 
-def test_issuers():
+def test_issuers_have_critical_constraints_and_a_key_usage():
     for extensions, expected in (
         ([make.basic_constraints(critical=False), make.key_usage(6), AKI, SKI], "basic-constraints"),
         ([make.basic_constraints(), AKI, SKI], "key-usage"),
@@ -167,7 +167,7 @@ def test_authority_information_access_is_whole():
         assert rule(AKI, USAGE, san, make.extension("1.3.6.1.5.5.7.1.1", value)) == expected, value
 
 
-def test_roots():
+def test_roots_that_break_a_rule_are_refused():
     root = name(cn="Root")
     base = [make.basic_constraints(), make.key_usage(6), SKI]
     other = make.extension("2.5.29.35", make.seq(make.tlv(0x80, b"tree")))
