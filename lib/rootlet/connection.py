@@ -11,6 +11,7 @@ _POLL = const(3)
 _CLOSE = const(4)
 _POLL_READ = const(1)
 _POLL_INVALID = const(32)
+_IN_A_ROW = const(16)  # records: more than a server's flight
 _PEER_CLOSE_NOTIFY = const(-0x7880)
 _UNSEEN = const(-0x2700)  # MBEDTLS_ERR_X509_CERT_VERIFY_FAILED
 
@@ -116,10 +117,14 @@ class Connection(io.IOBase):
             # however much that is (mbedtls_ssl_write: "must be called later with the *same* arguments").
             n = self._held
         self._idle = False
+        if self._handshake is not None and not self._blocking:
+            # A server can send warnings without end, and Mbed TLS would read them as long as they come.
+            self._observer.quota = _IN_A_ROW
         try:
             went = self._stream.write(data, n)
         except BaseException as error:
             raise self._fail(error)
+        self._observer.quota = -1
         self._held = n - (went or 0)
         if went:
             self._began()

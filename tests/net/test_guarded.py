@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import socket
 import ssl
+import threading
 from errno import EAGAIN, EIO
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from support import pki
 from support.attempt import HOST
 from support.board import REPOSITORY, run_device
 from support.firmware import Firmware
-from support.servers import tls_server
+from support.servers import Server, tls_server
 
 SCRIPT = Path(__file__).with_name("scripts") / "guarded.py"
 ANOTHER_KEY = "sha256//" + "A" * 43 + "="
@@ -55,6 +57,22 @@ def test_a_handshake_that_ends_without_a_judgement_of_the_chain_is_a_failure(caf
         *found, files = run("unseen", cafile, port=server.port)
     assert found == ["CertificateError"] * 3
     assert files <= 4, "a socket stayed open"
+
+
+@pytest.mark.every_version
+def test_warnings_without_end_do_not_hold_a_write_that_must_not_block(cafile: Path) -> None:
+    over = threading.Event()
+
+    def flood(client: socket.socket) -> None:
+        client.recv(4096)
+        while not over.is_set():
+            client.sendall(b"\x15\x03\x03\0\2\1\x5a" * 2000)
+
+    with Server(flood) as server:
+        threading.Timer(3, over.set).start()
+        longest_ms, went = run("flood", cafile, port=server.port)
+        over.set()
+    assert longest_ms < 1000, went
 
 
 def test_nothing_is_raised_into_mbedtls_by_datagrams(cafile: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import sys
+import time
 
 sys.path.append(os.getenv("UNIT_TESTS"))
 
@@ -114,5 +115,25 @@ def unseen():
     ]
 
 
-jobs = {"generator": generator, "end": end, "datagrams": datagrams, "unseen": unseen}
+def flood():
+    """How long a single call lasts while the server sends warnings."""
+    context = rootlet.Context(cafile=request["cafile"])
+    sock = socket.socket()
+    sock.connect(socket.getaddrinfo("127.0.0.1", request["port"])[0][-1])
+    sock.setblocking(False)
+    c = context.wrap_socket(sock, server_hostname=request["host"], do_handshake_on_connect=False)
+    began_ms = time.ticks_ms()
+    longest_ms = 0
+    while time.ticks_diff(time.ticks_ms(), began_ms) < 1000:
+        call_ms = time.ticks_ms()
+        went = outcome(lambda: c.write(b"x"))
+        longest_ms = max(longest_ms, time.ticks_diff(time.ticks_ms(), call_ms))
+        if went != "None":
+            break
+        time.sleep_ms(1)
+    c.close()
+    return longest_ms, went
+
+
+jobs = {"generator": generator, "end": end, "datagrams": datagrams, "unseen": unseen, "flood": flood}
 print(json.dumps(jobs[request["job"]]()))
