@@ -266,15 +266,20 @@ class Connection(io.IOBase):
             raise self._fail(None)
 
     def _fail(self, error):
-        if self._refusal is not None:
-            return self._refusal  # again: a client may have swallowed it the first time
-        if self._handshake is not None and self._stream is not None:
+        if self._stream is None:
+            if self._refusal is not None:
+                return self._refusal  # again: a client may have swallowed it the first time
+            from rootlet.errors import TLSError
+
+            # EBADF, as a closed socket says.
+            return TLSError("%s: the connection is closed" % self._facts[0], "Connect again", OSError(9))
+        if self._handshake is not None:
             self.close()  # before the handshake frees what the stream uses
             self._refusal = self._handshake.fail(error)
             return self._refusal
         from rootlet.diagnosis import from_stream
 
-        error = from_stream(error if self._stream is not None else None, self._observer, self._facts[0])
+        error = from_stream(error, self._observer, self._facts[0])
         self.close()
         return error
 

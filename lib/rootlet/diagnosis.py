@@ -22,6 +22,15 @@ _ALLOC_FAILED_LOW = const(b"\x10\x6a")  # of big numbers, ASN.1
 
 def from_handshake(error, handshake, host):
     """The exception for a handshake that failed with `error`."""
+    context = handshake.context  # None: it is over
+    handshake.credentials = context and context.credentials
+    if context and (handshake.issuers or handshake._issuers_known):
+        try:
+            from rootlet.refusals import note_issuers
+
+            note_issuers(handshake)
+        except Exception as failure:
+            handshake.observer.error = failure
     found = _from_handshake(error, handshake, host)
     # What judged the chain, too: a handshake that fails has no other place to let go of it.
     forget("judging", "policy", "certificate", "der", "names", "addresses", "constraints", "webpki", "rules")
@@ -174,11 +183,7 @@ def _errno_name(number):
 
 
 def from_stream(error, observer, host):
-    """The exception for `error`, which reading or writing an established connection raised (None: it is closed)."""
-    if error is None:
-        forget("diagnosis")
-        # EBADF, as a closed socket says.
-        return TLSError("%s: the connection is closed" % host, "Connect again", OSError(9))
+    """The exception for `error`, which reading or writing an established connection raised."""
     error = _from_stream(error, observer, host)
     forget("diagnosis", "codes")
     journal = getattr(observer, "journal", None)  # of a trace

@@ -112,9 +112,13 @@ class DatagramConnection:
         return self._handshake.anchor_names
 
     def _fail(self, error):
+        if self._stream is None:
+            from .errors import TLSError
+
+            return TLSError("%s: the connection is closed" % self._handshake.host, "Connect again", OSError(9))
         from .diagnosis import from_stream
 
-        error = from_stream(error if self._stream is not None else None, self._handshake.observer, self._handshake.host)
+        error = from_stream(error, self._handshake.observer, self._handshake.host)
         self.close()
         return error
 

@@ -143,14 +143,8 @@ class Handshake:
             self._sock.close()
         except Exception:
             pass  # what went wrong first is what counts
-        self.credentials = self.context.credentials if self.context is not None else None
         self.free()
         collect()  # before anything is imported
-        if (self.issuers or self._issuers_known) and self.context is not None:
-            try:
-                rootlet.refusals.note_issuers(self)
-            except Exception as failure:
-                self.observer.error = failure
         from rootlet.diagnosis import from_handshake
 
         return from_handshake(error, self, self.host)

@@ -12,8 +12,8 @@ from micropython import const
 # Bytes that a first connection takes: with rootlet (in the firmware, in files); pairs are for chains of (elliptic
 # curves, RSA). `make memory ARGS=--docs` writes what it finds between these lines.
 # memory: begin
-_BESIDE_BUFFERS = ((11520, 15616), (30208, 30208))  # where Mbed TLS allocates in the Python heap, besides its buffers
-_PYTHON = (14080, 30720)  # of the Python heap, where Mbed TLS allocates elsewhere
+_BESIDE_BUFFERS = ((11520, 15360), (28672, 29952))  # where Mbed TLS allocates in the Python heap, besides its buffers
+_PYTHON = (14080, 30464)  # of the Python heap, where Mbed TLS allocates elsewhere
 _TLS = (29440, 31488)  # and there
 # memory: end
 

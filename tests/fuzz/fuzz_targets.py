@@ -422,14 +422,21 @@ class _Judged:
             self.violation = rule, data[2] % 4, words, source
 
 
+class _Context:
+    def __init__(self, credentials):
+        self.credentials = credentials
+
+
 class _Handshake:
+    issuers = _issuers_known = ()
+
     def __init__(self, data):
         self.observer = _Seen(data)
         self.policy = _Judged(data) if data[1] & 1 else None
         self.loaded = [(True, 0, None)] if data[0] & 0x40 else [(False, 0, None)] if data[0] & 0x80 else []
         self.missing = data[3:] if data[2] & 1 else None
         self.free_bytes = data[2] * 100 if data[1] & 2 else None
-        self.credentials = self if data[1] & 4 else None
+        self.context = _Context(self if data[1] & 4 else None)
         self.retry = bool(data[1] & 8)
 
 

@@ -31,7 +31,14 @@ class Policy:
         self.error = error
 
 
+class Context:
+    def __init__(self, credentials):
+        self.credentials = credentials
+
+
 class Handshake:
+    issuers = _issuers_known = ()
+
     def __init__(self, **fields):
         self.observer = Observer(**fields)
         self.policy = Policy(fields.get("violation"), fields.get("policy_error"))
@@ -39,7 +46,7 @@ class Handshake:
         self.retry = fields.get("retry", False)
         self.missing = fields.get("missing")
         self.free_bytes = fields.get("free_bytes")
-        self.credentials = fields.get("credentials")
+        self.context = Context(fields.get("credentials"))
 
 
 def handshake(failure, **fields):

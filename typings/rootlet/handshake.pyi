@@ -20,7 +20,6 @@ class Handshake:
     missing: bytes | None
     anchor_names: list[bytes]
     policy: Any
-    credentials: Identity | PreSharedKey | None
     observer: HandshakeObserver
     issuers: tuple[bytes, ...]
     free_bytes: int | None
