@@ -3,9 +3,7 @@ from typing import Any
 from . import Context
 from ._types import Ticks
 from .connection import Connection
-from .identity import Identity
 from .observer import HandshakeObserver
-from .psk import PreSharedKey
 
 class Handshake:
     PROTOCOL: int
