@@ -99,7 +99,9 @@ def test_every_configuration_was_measured_or_says_why_not(record: Record, chain:
 def test_no_figure_contradicts_another(record: Record) -> None:
     for result in record.results:
         where = (result.chain, result.configuration, result.packaging, result.tls_heap)
-        assert result.peak_bytes <= result.least_heap_bytes < memory_bench.HIGH_BYTES, where
+        # The peak is that of another run, in an ample heap, where a word left on the stack may keep alive what nobody
+        # uses: MicroPython's collector cannot tell it from a reference.
+        assert result.peak_bytes <= result.least_heap_bytes + 2048 < memory_bench.HIGH_BYTES, where
         if result.configuration == PREFLIGHT.key:
             continue  # several connections, none of them watched by itself
         names = [phase.name for phase in result.phases]

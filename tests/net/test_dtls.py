@@ -8,7 +8,6 @@ import os
 import random
 import socket
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from support import pki
 from support.attempt import HOST
 from support.board import run_device
 from support.datagrams import DROP, LATE, PASS, TWICE, BadLine
-from support.programs import daemon, faketime_library, free_port, program
+from support.programs import daemon, faketime_library, free_port, program, wait_for_udp
 
 pytestmark = pytest.mark.servers
 
@@ -114,18 +113,6 @@ def openssl(tmp_path_factory: pytest.TempPathFactory) -> Serve:
             yield port
 
     return start
-
-
-def wait_for_udp(port: int) -> None:
-    """Until somebody has bound the UDP port."""
-    for _ in range(500):
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                return
-        time.sleep(0.01)
-    raise AssertionError(f"nobody serves UDP port {port}")
 
 
 @WAYS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -104,7 +105,11 @@ class Board:
         return Run(process.returncode, output)
 
     def run_until(self, wanted: str, *, times: int = 1, timeout_s: float = 60) -> Run:
-        """Starts the board, sends Ctrl-C when a line with `wanted` has come so many times, and waits for the end."""
+        """Starts the board, sends Ctrl-C when a line with `wanted` has come so many times, and waits for the end.
+
+        Again if it goes on: MicroPython prints an exception that comes while it calls a finaliser, and drops it
+        (mp_call_function_1_protected in py/gc.c). Whoever sits there presses the keys once more.
+        """
         output = ""
         with self.start() as process:
             assert process.stdout is not None
@@ -114,6 +119,11 @@ class Board:
                 if times == 0:
                     process.send_signal(signal.SIGINT)
                     break
+            for _ in range(3):
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(timeout_s / 12)
+                    break
+                process.send_signal(signal.SIGINT)
             rest, _ = process.communicate(timeout=timeout_s)
         return Run(process.returncode, output + rest)
 

@@ -98,6 +98,20 @@ def answers(port: int) -> bool:
     return False
 
 
+def serves_udp(port: int) -> bool:
+    """Whether somebody has bound the UDP port. To try to bind it would take it from a server that is about to."""
+    sockets = [Path("/proc/net", name).read_text().splitlines()[1:] for name in ("udp", "udp6")]
+    return any(int(line.split()[1].rpartition(":")[2], 16) == port for lines in sockets for line in lines)
+
+
+def wait_for_udp(port: int) -> None:
+    """Until somebody has bound the UDP port."""
+    deadline = time.monotonic() + 10
+    while not serves_udp(port):
+        assert time.monotonic() < deadline, f"nobody serves UDP port {port}"
+        time.sleep(0.01)
+
+
 def openssl_server(folder: Path, *options: str | Path) -> contextlib.AbstractContextManager[tuple[int, Daemon]]:
     """`openssl s_server` with the options, on a port of its own: (port, daemon)."""
 

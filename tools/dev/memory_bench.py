@@ -40,6 +40,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import ExtendedKeyUsageOID  # noqa: E402
 from pty_modem import PtyModem  # noqa: E402
 from support import pki  # noqa: E402
+from support.programs import serves_udp  # noqa: E402
 
 
 @dataclass(frozen=True)
@@ -219,7 +220,7 @@ class Bench(Workbench):
             port: int = probe.getsockname()[1]
         command = ["gnutls-serv", "--udp", "--echo", "-p", str(port), "--disable-client-cert"]
         with _daemon([*command, "--x509certfile", str(pem), "--x509keyfile", str(key)]):
-            _wait_for(lambda: _is_taken(port), "gnutls-serv")
+            _wait_for(lambda: serves_udp(port), "gnutls-serv")
             yield port
 
     @contextlib.contextmanager
@@ -337,15 +338,6 @@ def _daemon(command: list[str]) -> Iterator[None]:
 
 
 _PACKAGES = {"gnutls-serv": "gnutls-bin", "openssl": "openssl"}
-
-
-def _is_taken(port: int) -> bool:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return True
-    return False
 
 
 def _answers(port: int) -> bool:
