@@ -18,27 +18,32 @@ NTP_EPOCH = 2208988800
 
 @contextmanager
 def chrony(folder: Path) -> Iterator[int]:
-    """A real time server that has this machine's time; its port."""
+    """A real time server that has this machine's time; its port: another one if somebody takes the first."""
     path = program("chronyd", "chrony")
-    port = free_port(socket.SOCK_DGRAM)
     configuration = folder / "chrony.conf"
-    configuration.write_text(
-        f"port {port}\nbindaddress 127.0.0.1\nallow 127.0.0.1\nlocal stratum 3\ncmdport 0\n"
-        f"bindcmdaddress /\npidfile {folder}/chronyd.pid\n"
-    )
-    server = subprocess.Popen(
-        [path, "-x", "-d", "-u", "root", "-f", str(configuration)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
-    try:
-        _wait_until_synchronised(port)
-        yield port
-    finally:
-        server.terminate()
-        server.communicate()
+    said = b""
+    for _ in range(3):
+        port = free_port(socket.SOCK_DGRAM)
+        configuration.write_text(
+            f"port {port}\nbindaddress 127.0.0.1\nallow 127.0.0.1\nlocal stratum 3\ncmdport 0\n"
+            f"bindcmdaddress /\npidfile {folder}/chronyd.pid\n"
+        )
+        server = subprocess.Popen(
+            [path, "-x", "-d", "-u", "root", "-f", str(configuration)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+        try:
+            if _knows_the_time(port):
+                yield port
+                return
+        finally:
+            server.terminate()
+            said += server.communicate()[0]
+    raise TimeoutError(f"chronyd does not know the time: {said.decode()}")
 
 
-def _wait_until_synchronised(port: int) -> None:
-    deadline = time.monotonic() + 10
+def _knows_the_time(port: int) -> bool:
+    """Waits some seconds for that."""
+    deadline = time.monotonic() + 6
     while time.monotonic() < deadline:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
             sock.settimeout(0.2)
@@ -47,9 +52,9 @@ def _wait_until_synchronised(port: int) -> None:
                 sock.send(b"\x23" + bytes(47))
                 answer = sock.recv(48)
                 if len(answer) == 48 and answer[0] >> 6 != 3 and 0 < answer[1] < 16:
-                    return
+                    return True
                 time.sleep(0.05)
-    raise TimeoutError("chronyd does not know the time")
+    return False
 
 
 @contextmanager
